@@ -1,0 +1,3 @@
+module github.com/redisfluster/fluster
+
+go 1.25
