@@ -1,3 +1,11 @@
 module github.com/redisfluster/fluster
 
 go 1.25
+
+require (
+	github.com/cespare/xxhash/v2 v2.3.0
+	github.com/gomodule/redigo v1.9.3
+	github.com/stretchr/testify v1.12.1
+	go.uber.org/goleak v1.3.0
+	pgregory.net/rapid v1.3.0
+)
