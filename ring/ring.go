@@ -10,6 +10,7 @@ package ring
 type Node struct {
 	// Name is who the node is. Names decide placement, the order of a list
 	// does not: two processes with the same names and weights place alike.
+	// A placement for which the order counts says so.
 	Name string
 
 	// Weight is the node's share of the keys beside the others'. Zero means 1.
@@ -28,18 +29,21 @@ type Placement interface {
 type Ring interface {
 	// View returns the ring as it is while exactly the nodes with live[i]
 	// live, i being the position in the list that Build got. A nil live means
-	// that all of them do. View does not keep live.
+	// that all of them do. View does not keep live; it panics if live is not
+	// nil and has not one flag for each node.
 	View(live []bool) View
 
 	// Fingerprint identifies the layout: processes whose rings place every
 	// key alike for every set of live nodes have the same fingerprint,
-	// whatever the order of their node lists.
+	// whatever the order of their node lists. Others have different ones, but
+	// for a chance of one in 2^64.
 	Fingerprint() uint64
 }
 
 // View is a ring under one set of live nodes.
 type View interface {
 	// Locate returns the position, in the list that Build got, of the node
-	// that key belongs to, or -1 if no node lives.
+	// that key belongs to, or -1 if no node lives. The key may be any bytes,
+	// and may be empty. Locate does no I/O and takes no lock.
 	Locate(key string) int
 }

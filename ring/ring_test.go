@@ -1,0 +1,65 @@
+package ring_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/redisfluster/fluster/ring"
+)
+
+// build lays out nodes in the default placement.
+func build(tb testing.TB, nodes []ring.Node) ring.Ring {
+	tb.Helper()
+	r, err := ring.Balanced{}.Build(nodes)
+	require.NoError(tb, err)
+	return r
+}
+
+// equalNodes returns node-000, node-001 and so on, without weights.
+func equalNodes(n int) []ring.Node { return weightedNodes(n, 0) }
+
+// weightedNodes is equalNodes with the weights given, over and over.
+func weightedNodes(n int, weights ...int) []ring.Node {
+	nodes := make([]ring.Node, n)
+	for i := range nodes {
+		nodes[i] = ring.Node{Name: fmt.Sprintf("node-%03d", i), Weight: weights[i%len(weights)]}
+	}
+	return nodes
+}
+
+// without returns the live flags of n nodes of which those at out are out.
+func without(n int, out ...int) []bool {
+	live := make([]bool, n)
+	for i := range live {
+		live[i] = true
+	}
+	for _, i := range out {
+		live[i] = false
+	}
+	return live
+}
+
+// randomKeys returns n keys of 16 to 40 random bytes other than braces, always
+// the same ones.
+func randomKeys(n int) []string {
+	r := newRand(1)
+	keys := make([]string, n)
+	var buf [40]byte
+	for i := range keys {
+		keys[i] = string(randomKey(r, &buf))
+	}
+	return keys
+}
+
+func randomKey(r *rand.Rand, buf *[40]byte) []byte {
+	key := buf[:16+r.IntN(25)]
+	for i := range key {
+		key[i] = "0123456789abcdefghijklmnopqrstuvwxyz:-_./ABCDEFGHIJKLMNOPQRSTUVW"[r.Uint64()>>58]
+	}
+	return key
+}
+
+func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0)) }
