@@ -69,7 +69,7 @@ func TestRestartReplacesAServerThatRuns(t *testing.T) {
 
 func TestAStoppedServerIsSilentAndExecutesLater(t *testing.T) {
 	s := redistest.Start(t)
-	pool := s.Pool(redistest.PoolOptions{Read: 50 * time.Millisecond})
+	pool := s.Pool(redistest.PoolOptions{Connect: within, Read: within})
 	defer pool.Close()
 	conn := pool.Get()
 	defer conn.Close()
@@ -77,7 +77,7 @@ func TestAStoppedServerIsSilentAndExecutesLater(t *testing.T) {
 	require.NoError(t, err)
 
 	s.Stop()
-	_, err = conn.Do("INCR", "n")
+	_, err = redis.DoWithTimeout(conn, hasty, "INCR", "n")
 	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 	s.Cont()
 	redistest.WaitFor(t, within, func() bool { return s.Executed("INCR") == 1 }, "the INCR to be executed")
