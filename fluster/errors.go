@@ -1,0 +1,64 @@
+package fluster
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/redisfluster/fluster/internal/node"
+)
+
+// ErrClusterEmpty says that no node lives. The error that is returned matches it
+// with errors.Is and tells for each node why it is out.
+var ErrClusterEmpty = errors.New("fluster: all nodes are down")
+
+// ErrClosed is returned by a cluster after Close, and by its pools.
+var ErrClosed = node.ErrClosed
+
+// NodeError is a failure to reach a node or to hear its answer. It has the
+// fields
+//
+//	Node string // the node's name
+//	Addr string // its address
+//	Op   string // "dial", a command's name, "flush" or "receive"
+//	Err  error  // the cause, which Unwrap returns
+//
+// and is a net.Error: Timeout reports whether a time limit ran out. Find one
+// with errors.As. An error that the server replied is no NodeError but a bare
+// redis.Error.
+type NodeError = node.Error
+
+// SafeToRetry reports whether the command that failed with err cannot have been
+// executed, so that sending it again, to the same node or another, cannot make
+// it run twice: there was no connection, it was not sent in full, or the server
+// refused it before it ran, as with LOADING or READONLY. What a script replies
+// in such a server's words is believed.
+//
+// For connections that a user's own dial function made, nothing is known of
+// what was sent; what fails after the dial is then never safe.
+func SafeToRetry(err error) bool {
+	return node.SafeToRetry(err) || errors.Is(err, ErrClusterEmpty)
+}
+
+// MaybeExecuted reports whether the command that failed with err may have been
+// executed: it was sent, and the answer was lost. It is false for an error that
+// the server replied, which is an answer, and for nil.
+func MaybeExecuted(err error) bool { return node.MaybeExecuted(err) }
+
+// emptyError is ErrClusterEmpty with what is known of each node.
+type emptyError struct {
+	names  []string
+	causes []error
+}
+
+func (e *emptyError) Error() string {
+	var b strings.Builder
+	b.WriteString(ErrClusterEmpty.Error())
+	for i, name := range e.names {
+		fmt.Fprintf(&b, "; %s: %v", name, e.causes[i])
+	}
+	return b.String()
+}
+
+// Unwrap returns ErrClusterEmpty and every node's cause.
+func (e *emptyError) Unwrap() []error { return append([]error{ErrClusterEmpty}, e.causes...) }

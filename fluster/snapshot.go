@@ -1,0 +1,64 @@
+package fluster
+
+import (
+	"github.com/redisfluster/fluster/health"
+	"github.com/redisfluster/fluster/ring"
+)
+
+// snapshot is all that a call needs to find its node. It is replaced whole when
+// a node is penalized or released, and never changed.
+type snapshot struct {
+	view ring.View
+	live []int // the nodes that live, in the order of Config.Nodes
+	err  error // what a call gets that finds no node
+}
+
+// nowhere is the view of a closed cluster.
+type nowhere struct{}
+
+// Locate returns -1.
+func (nowhere) Locate(string) int { return -1 }
+
+// allLive is the snapshot that a cluster begins with.
+func (c *FlusterCluster) allLive() *snapshot {
+	s := &snapshot{view: c.ring.View(nil)}
+	for i := range c.nodes {
+		s.live = append(s.live, i)
+	}
+	return s
+}
+
+// publish makes states what every call sees. It is called by the checker under
+// its lock, in the order of the changes, and does no I/O.
+func (c *FlusterCluster) publish(states []health.State) {
+	live := make([]bool, len(states))
+	s := &snapshot{}
+	for i, st := range states {
+		c.members[i].SetState(st)
+		live[i] = st.Live
+		if st.Live {
+			s.live = append(s.live, i)
+		}
+	}
+	s.view = c.ring.View(live)
+	if len(s.live) == 0 {
+		s.err = c.emptyError(states)
+	}
+	c.snapshot.Store(s)
+}
+
+func (c *FlusterCluster) emptyError(states []health.State) error {
+	e := &emptyError{}
+	for i, st := range states {
+		e.names = append(e.names, c.nodes[i].Name)
+		e.causes = append(e.causes, st.Cause)
+	}
+	return e
+}
+
+// changed follows publish, with no lock held: whoever waits for a node that was
+// found silent is cut loose, and the change is told.
+func (c *FlusterCluster) changed(ch health.Change) {
+	c.members[ch.Node].Sever()
+	c.events.tell(ch)
+}

@@ -1,0 +1,27 @@
+package node
+
+import (
+	"runtime"
+	"sync"
+	"weak"
+
+	"github.com/gomodule/redigo/redis"
+)
+
+// claimed holds every pool that belongs to a cluster, for as long as it exists.
+// A pool's dial function can be wrapped only once, and nothing in the pool
+// itself can tell that it was.
+var claimed sync.Map // of weak.Pointer[redis.Pool]
+
+// Claim takes p for one cluster and reports whether it was free.
+func Claim(p *redis.Pool) bool {
+	w := weak.Make(p)
+	if _, taken := claimed.LoadOrStore(w, struct{}{}); taken {
+		return false
+	}
+	runtime.AddCleanup(p, func(w weak.Pointer[redis.Pool]) { claimed.Delete(w) }, w)
+	return true
+}
+
+// Unclaim gives back a pool that was claimed and not wrapped.
+func Unclaim(p *redis.Pool) { claimed.Delete(weak.Make(p)) }

@@ -1,0 +1,116 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/gomodule/redigo/redis"
+
+	"github.com/redisfluster/fluster/health"
+)
+
+// dial is the pool's dial function: refused at once while the node is known to
+// be silent, bounded in number, ended by a PING, and observed.
+func (n *Node) dial(ctx context.Context) (redis.Conn, error) {
+	s := n.standing.Load()
+	if err := s.refusal(); err != nil {
+		return nil, n.error("dial", err, false)
+	}
+	bound, release := bind(ctx, s.over)
+	defer release()
+	select {
+	case n.slots <- struct{}{}:
+	case <-bound.Done():
+		return nil, n.error("dial", context.Cause(bound), false)
+	}
+	defer func() { <-n.slots }()
+	rc, err := n.open(bound)
+	if err != nil {
+		return nil, n.dialFailed(ctx, bound, s.Generation, err)
+	}
+	c := n.observe(rc, s.Generation)
+	if err := n.register(c); err != nil {
+		_ = rc.Close()
+		return nil, n.error("dial", err, false)
+	}
+	return c, nil
+}
+
+// bind returns a context that ends with ctx and also with over, then for over's cause.
+func bind(ctx, over context.Context) (context.Context, func()) {
+	bound, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(over, func() { cancel(context.Cause(over)) })
+	return bound, func() {
+		stop()
+		cancel(nil)
+	}
+}
+
+// open dials and makes sure that the server answers: a dial that succeeds
+// proves nothing, since the kernel accepts for a server that is stopped, full
+// or locked. The PING also ends with ctx.
+func (n *Node) open(ctx context.Context) (redis.Conn, error) {
+	rc, err := n.dialPool(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if rc == nil {
+		return nil, errors.New("the pool's dial function returned neither a connection nor an error")
+	}
+	if _, ours := rc.(*ownConn); ours { // its dial has pinged
+		return rc, nil
+	}
+	late := &lateError{"no answer to PING within " + n.timeout.String()}
+	ctx, cancel := context.WithTimeoutCause(ctx, n.timeout, late)
+	defer cancel()
+	if err := ping(ctx, rc); err != nil {
+		_ = rc.Close()
+		return nil, err
+	}
+	return rc, nil
+}
+
+// ping asks whether the server answers before ctx ends. If it does not, rc is closed.
+func ping(ctx context.Context, rc redis.Conn) error {
+	stop := context.AfterFunc(ctx, func() { _ = rc.Close() })
+	_, err := rc.Do("PING")
+	if !stop() {
+		return context.Cause(ctx)
+	}
+	if classify(err, dialing).class == health.Alive {
+		return nil
+	}
+	return err
+}
+
+// dialFailed reports why a dial failed, unless it was ended by the caller or by
+// the node's own standing, and returns what the caller gets.
+func (n *Node) dialFailed(caller, bound context.Context, generation uint64, err error) error {
+	ev := health.Evidence{Cause: err, Conn: n.nextID.Add(1), Generation: generation}
+	switch {
+	case ended(caller):
+		ev.Class = health.Ask
+	case bound.Err() != nil:
+		return n.error("dial", context.Cause(bound), false)
+	default:
+		f := classify(err, dialing)
+		ev.Class, ev.Write = f.class, f.write
+		if f.local {
+			n.local.Add(1)
+		}
+	}
+	n.sink(caller, ev)
+	return n.error("dial", err, false)
+}
+
+// ended reports whether ctx is over or about to be. The deadline is asked as
+// well as the error: a dial that stops at ctx's deadline may return before ctx
+// itself is done.
+func ended(ctx context.Context) bool {
+	if ctx.Err() != nil {
+		return true
+	}
+	deadline, ok := ctx.Deadline()
+	return ok && time.Until(deadline) < time.Millisecond
+}

@@ -1,0 +1,143 @@
+package node
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"syscall"
+	"time"
+
+	"github.com/gomodule/redigo/redis"
+)
+
+// keepAlive finds a peer that vanished without a word in some 15 s.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 5}
+
+// unackedLimit is how long the kernel waits for what it sent to be acknowledged.
+const unackedLimit = 15 * time.Second
+
+// ownConn is a connection that this package dialed: redigo's, over a guard.
+type ownConn struct {
+	redis.Conn
+	guard *guard
+}
+
+// dial connects, logs in and pings, all within one time limit.
+func (e *Endpoint) dial(ctx context.Context) (redis.Conn, error) {
+	late := &lateError{"no connection within " + e.dialTimeout.String()}
+	ctx, cancel := e.limit(ctx, late)
+	defer cancel()
+	g, err := e.connect(ctx)
+	if err != nil {
+		return nil, whoseLimit(ctx, err)
+	}
+	c := &ownConn{Conn: redis.NewConn(g, e.readTimeout, e.writeTimeout), guard: g}
+	stop := context.AfterFunc(ctx, func() { _ = g.Close() })
+	err = e.greet(c)
+	if !stop() {
+		_ = c.Close()
+		return nil, context.Cause(ctx)
+	}
+	if err != nil {
+		_ = c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (e *Endpoint) limit(ctx context.Context, cause error) (context.Context, context.CancelFunc) {
+	if e.dialTimeout == 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeoutCause(ctx, e.dialTimeout, cause)
+}
+
+// whoseLimit replaces the error of a context that ended by its cause, which
+// says whether it was the caller's or the dial's own.
+func whoseLimit(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// connect opens the socket and, if asked for, TLS on it.
+func (e *Endpoint) connect(ctx context.Context) (*guard, error) {
+	d := net.Dialer{KeepAliveConfig: keepAlive, Control: limitUnacked(unackedLimit)}
+	transport, err := d.DialContext(ctx, e.network, e.address)
+	if err != nil {
+		return nil, err
+	}
+	if e.tls == nil {
+		return newGuard(transport, transport, e.maxReply), nil
+	}
+	tc := tls.Client(transport, e.tls)
+	if err := tc.HandshakeContext(ctx); err != nil {
+		_ = transport.Close()
+		return nil, fmt.Errorf("TLS handshake: %w", err)
+	}
+	return newGuard(tc, transport, e.maxReply), nil
+}
+
+// greet logs in and makes sure that the server answers, in one round trip. The
+// first reply that is an error is the outcome.
+func (e *Endpoint) greet(c *ownConn) error {
+	hello := e.greeting()
+	for _, cmd := range hello {
+		if err := c.Send(cmd[0].(string), cmd[1:]...); err != nil {
+			return e.hint(err)
+		}
+	}
+	if err := c.Flush(); err != nil {
+		return e.hint(err)
+	}
+	var first error
+	for range hello {
+		_, err := c.Receive()
+		if !isReply(err) {
+			return e.hint(err)
+		}
+		if first == nil && !harmless(err) {
+			first = err
+		}
+	}
+	return first
+}
+
+// greeting returns the commands that a new connection begins with.
+func (e *Endpoint) greeting() [][]any {
+	var cmds [][]any
+	switch {
+	case e.user != "":
+		cmds = append(cmds, []any{"AUTH", e.user, e.password})
+	case e.password != "":
+		cmds = append(cmds, []any{"AUTH", e.password})
+	}
+	if e.db != 0 {
+		cmds = append(cmds, []any{"SELECT", e.db})
+	}
+	if e.clientName != "" {
+		cmds = append(cmds, []any{"CLIENT", "SETNAME", e.clientName})
+	}
+	return append(cmds, []any{"PING"})
+}
+
+// harmless reports a reply that does not spoil a greeting: a user who may not
+// name the connection or ping may still use it.
+func harmless(err error) bool {
+	reply, ok := err.(redis.Error)
+	return err == nil || ok && replyCode(reply) == "NOPERM"
+}
+
+// hint tells what a connection that breaks right after a TLS handshake most
+// often means: TLS 1.3 reports a missing client certificate only then.
+func (e *Endpoint) hint(err error) error {
+	broke := errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, io.EOF)
+	if e.tls != nil && len(e.tls.Certificates) == 0 && broke {
+		return fmt.Errorf("%w (does the server want a TLS client certificate?)", err)
+	}
+	return err
+}

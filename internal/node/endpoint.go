@@ -1,0 +1,60 @@
+package node
+
+import (
+	"crypto/tls"
+	"log/slog"
+	"time"
+
+	"github.com/gomodule/redigo/redis"
+)
+
+// Defaults of a pool that this package builds.
+const (
+	defaultDialTimeout = time.Second
+	defaultIOTimeout   = time.Second
+	defaultMaxIdle     = 64
+	defaultMaxReply    = 64 << 20
+)
+
+// Endpoint is everything that a node's URL says: where the server is, how to
+// log in, and how its pool is to be.
+type Endpoint struct {
+	Name   string
+	Addr   string // for people
+	Weight int
+
+	network, address   string // to connect to
+	user, password     string
+	db                 int
+	clientName         string
+	tls                *tls.Config // nil without TLS; never changed once set
+	dialTimeout        time.Duration
+	readTimeout        time.Duration
+	writeTimeout       time.Duration
+	maxReply           int64
+	maxIdle, maxActive int
+	wait               bool
+	idleTimeout        time.Duration
+	maxLifetime        time.Duration
+}
+
+// NewPool returns a pool of connections to the endpoint.
+func (e *Endpoint) NewPool() *redis.Pool {
+	return &redis.Pool{
+		DialContext:     e.dial,
+		MaxIdle:         e.maxIdle,
+		MaxActive:       e.maxActive,
+		Wait:            e.wait,
+		IdleTimeout:     e.idleTimeout,
+		MaxConnLifetime: e.maxLifetime,
+	}
+}
+
+// String returns the endpoint's name and address, never what it logs in with.
+func (e *Endpoint) String() string { return e.Name + " (" + e.Addr + ")" }
+
+// GoString is String: %#v must not print the password either.
+func (e *Endpoint) GoString() string { return e.String() }
+
+// LogValue is String.
+func (e *Endpoint) LogValue() slog.Value { return slog.StringValue(e.String()) }

@@ -1,0 +1,119 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+
+	"github.com/gomodule/redigo/redis"
+
+	"github.com/redisfluster/fluster/health"
+)
+
+// Probe asks the node once whether it answers, with a PING over the connection
+// kept from the last probe or over a fresh one, and if asked to with a write
+// that writes nothing. It goes past the limits that callers are under. It is
+// called by one goroutine at a time.
+func (n *Node) Probe(ctx context.Context, req health.ProbeRequest) health.Evidence {
+	rc, err := n.probeConn(ctx, req.Fresh)
+	if err == nil && req.Write {
+		err = n.probeWrite(ctx, rc)
+	}
+	if err != nil {
+		n.dropProbe(rc)
+		return n.probeFailed(ctx, err)
+	}
+	return health.Evidence{Class: health.Alive, Generation: n.standing.Load().Generation}
+}
+
+// probeConn returns a connection that has just answered a PING.
+func (n *Node) probeConn(ctx context.Context, fresh bool) (redis.Conn, error) {
+	if rc := n.keptProbe(); rc != nil {
+		if !fresh {
+			return rc, probeError(ping(ctx, rc))
+		}
+		n.dropProbe(rc)
+	}
+	rc, err := n.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return rc, n.keepProbe(ctx, rc)
+}
+
+// brokenProbe is a failure over a connection that had worked before: the server
+// may merely have dropped it.
+type brokenProbe struct{ error }
+
+func (b brokenProbe) Unwrap() error { return b.error }
+
+func probeError(err error) error {
+	if err != nil {
+		return brokenProbe{err}
+	}
+	return nil
+}
+
+// probeWrite sends a write that writes nothing, since a server may answer PING
+// and take no writes.
+func (n *Node) probeWrite(ctx context.Context, rc redis.Conn) error {
+	stop := context.AfterFunc(ctx, func() { _ = rc.Close() })
+	defer stop()
+	_, err := rc.Do("UNLINK", "fluster:probe:"+rand.Text())
+	if f := classify(err, inUse); f.class == health.Alive {
+		return nil
+	}
+	return err
+}
+
+// probeFailed judges what kept a probe from succeeding. The probe's own limit
+// is the checker's, so its end is a time-out of the node's.
+func (n *Node) probeFailed(ctx context.Context, err error) health.Evidence {
+	ev := health.Evidence{Cause: err, Generation: n.standing.Load().Generation}
+	if ctx.Err() != nil {
+		ev.Class = health.Timeout
+		ev.Cause = &lateError{"no answer to a probe"}
+		return ev
+	}
+	at := dialing
+	if _, broken := err.(brokenProbe); broken {
+		at = inUse
+	}
+	f := classify(err, at)
+	ev.Class, ev.Write = f.class, f.write
+	if f.local {
+		n.local.Add(1)
+	}
+	return ev
+}
+
+func (n *Node) keptProbe() redis.Conn {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.probe
+}
+
+// keepProbe keeps rc for the next probe, if the node is not closed meanwhile.
+// A dial that took no context may come back long after its probe was given up.
+func (n *Node) keepProbe(ctx context.Context, rc redis.Conn) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return fmt.Errorf("probe: %w", ErrClosed)
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	n.probe = rc
+	return nil
+}
+
+// dropProbe closes a probe's connection and forgets it.
+func (n *Node) dropProbe(rc redis.Conn) {
+	n.mu.Lock()
+	n.probe = nil
+	n.mu.Unlock()
+	if rc != nil {
+		_ = rc.Close()
+	}
+}
