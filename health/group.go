@@ -67,7 +67,7 @@ func (g *group) finish(now time.Time, i int, ev Evidence) {
 func (g *group) rouse() {
 	for i, m := range g.nodes {
 		if !m.answered {
-			m.ask(false)
+			m.ask(ProbeRequest{})
 			g.nudged = append(g.nudged, i)
 		}
 	}
@@ -127,7 +127,7 @@ func (g *group) release(now time.Time, i int) {
 	g.changed(now, i, Change{Cause: cause})
 	for j, m := range g.nodes {
 		if m.held {
-			m.ask(false)
+			m.ask(ProbeRequest{})
 			g.nudged = append(g.nudged, j)
 		}
 	}

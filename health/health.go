@@ -41,6 +41,15 @@ const (
 	Misconfigured
 )
 
+// String returns the class as a lower-case word.
+func (c Class) String() string {
+	names := [...]string{"none", "alive", "ask", "broken", "timeout", "soft", "refusing", "hard", "misconfigured"}
+	if int(c) < len(names) {
+		return names[c]
+	}
+	return "unknown"
+}
+
 // Evidence is one event, classed.
 type Evidence struct {
 	Class Class

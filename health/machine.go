@@ -55,10 +55,10 @@ type verdict struct {
 type move uint8
 
 const (
-	stay    move = iota // nothing changes
-	enter               // the node belongs in the penalty box
-	linger              // it is in there, and another probe failed
-	leave               // it is in there, and has answered often enough
+	stay   move = iota // nothing changes
+	enter              // the node belongs in the penalty box
+	linger             // it is in there, and another probe failed
+	leave              // it is in there, and has answered often enough
 )
 
 func newMachine(cfg Config, rand func() float64, now time.Time) *machine {
@@ -92,6 +92,9 @@ func (ev Evidence) withCause() Evidence {
 
 // report takes evidence from traffic. Evidence against a node that is out, or
 // from a connection dialed before its last penalty, changes nothing.
+//
+// A soft failure asks for a fresh probe: it may be that only new connections
+// fail, and one that was kept would clear the node each time.
 func (m *machine) report(now time.Time, ev Evidence) verdict {
 	ev = ev.withCause()
 	if !m.state.Live || ev.Generation != m.state.Generation {
@@ -113,7 +116,7 @@ func (m *machine) report(now time.Time, ev Evidence) verdict {
 			return v
 		}
 	}
-	m.ask(ev.Write)
+	m.ask(ProbeRequest{Fresh: ev.Class == Soft, Write: ev.Write})
 	return m.judge(now)
 }
 

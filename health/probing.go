@@ -13,10 +13,10 @@ var errGivenUp = errors.New("health: the probe did not return in time")
 
 // probing is the part of a machine that knows when to probe, and what runs.
 type probing struct {
-	due    time.Time // when the next probe is
-	wanted bool      // the next probe is as soon as none runs
-	fresh  bool      // it is to dial
-	writes bool      // it is to write
+	due    time.Time    // when the next probe is
+	fresh  bool         // it repeats one that failed, so it is to dial
+	wanted bool         // the next probe is as soon as none runs
+	asked  ProbeRequest // what it is to do at least
 
 	running  bool         // a probe has not returned
 	givenUp  bool         // and will not be heard when it does
@@ -32,14 +32,16 @@ type probing struct {
 	took     time.Duration // how long answers took of late, at their slowest
 }
 
-// ask wants a probe as soon as none runs.
-func (p *probing) ask(write bool) {
+// ask wants a probe as soon as none runs. All who ask before it begins share
+// it.
+func (p *probing) ask(req ProbeRequest) {
 	p.wanted = true
-	p.writes = p.writes || write
+	p.asked.Fresh = p.asked.Fresh || req.Fresh
+	p.asked.Write = p.asked.Write || req.Write
 }
 
 // dismiss forgets that a probe is wanted.
-func (p *probing) dismiss() { p.wanted, p.fresh, p.writes = false, false, false }
+func (p *probing) dismiss() { p.wanted, p.asked = false, ProbeRequest{} }
 
 // begin starts a probe, if one is due and none runs. The caller runs it, and
 // calls finish when it returns.
@@ -47,11 +49,11 @@ func (m *machine) begin(now time.Time) (ProbeRequest, bool) {
 	if m.running || !m.wanted && now.Before(m.due) {
 		return ProbeRequest{}, false
 	}
-	m.request = ProbeRequest{Fresh: m.fresh, Write: m.writes}
+	m.request = ProbeRequest{Fresh: m.fresh || m.asked.Fresh, Write: m.asked.Write}
 	if !m.state.Live {
 		m.request = ProbeRequest{Fresh: true, Write: m.write}
 	}
-	m.wanted, m.writes = false, false
+	m.dismiss()
 	m.running, m.givenUp = true, false
 	m.during = m.state.Generation
 	m.started, m.deadline = now, now.Add(m.cfg.Timeout+giveUpAfter)

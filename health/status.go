@@ -60,8 +60,8 @@ type Status struct {
 	// while the node lives.
 	Until time.Time
 
-	// Last is the newest fault that a probe or an incident showed, kept when
-	// the node is released. Nil if there was none.
+	// Last is the newest fault that a probe met or a penalty was for. It is
+	// kept when the node is released. Nil if there was none.
 	Last error
 
 	// FirstAnswer is true once the node has ever answered.
