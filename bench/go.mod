@@ -1,6 +1,6 @@
 module github.com/redisfluster/fluster/bench
 
-go 1.25
+go 1.26.0
 
 require (
 	github.com/gomodule/redigo v1.9.3
