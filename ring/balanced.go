@@ -15,10 +15,11 @@ const (
 	maxNodes  = 1 << 12 // leaves 16 slots to each of so many equal nodes
 	maxWeight = 1 << 20
 
-	// A node may hold a twentieth more slots than its share, but no more than
-	// 20: up to some hundred nodes chance alone strays little further, and a
-	// tighter quota would move more keys when a node joins.
-	slackShare = 20
+	// A node may hold a 32nd more slots than its share, but no more than 20.
+	// The tighter the quota, the evener the shares and the more keys move when
+	// a node joins. Of few nodes no more than chance keeps the shares near
+	// even, so there a tight one costs little.
+	slackShare = 32
 	slackSlots = 20
 )
 
@@ -45,7 +46,7 @@ const (
 // How the slots are given. Slot by slot in ascending order, the nodes hold a
 // rendezvous: every node draws a lot from a hash of the slot and its name, and
 // the best lot takes the slot. A node that has reached its quota (its share
-// and a little slack: a twentieth of it, at most 20 slots) stands back. For
+// and a little slack: a 32nd of it, at most 20 slots) stands back. For
 // 100 equal nodes that makes the largest share 1.03 times the mean, and a
 // 101st node that joins moves some 1.1 times the keys that it gets. Names and
 // weights decide; the order of the list does not. Of the weights only their

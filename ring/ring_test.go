@@ -3,8 +3,12 @@ package ring_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strconv"
+	"sync"
 	"testing"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/stretchr/testify/require"
 
 	"github.com/redisfluster/fluster/ring"
@@ -63,3 +67,44 @@ func randomKey(r *rand.Rand, buf *[40]byte) []byte {
 }
 
 func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0)) }
+
+// slotKeys returns a key for each of the 65,536 values that the top 16 bits of
+// a key's hash can take: what holds for all of them holds for the whole table.
+var slotKeys = sync.OnceValue(func() []string {
+	keys := make([]string, 1<<16)
+	for i, missing := 0, len(keys); missing > 0; i++ {
+		key := strconv.Itoa(i)
+		if slot := xxhash.Sum64String(key) >> 48; keys[slot] == "" {
+			keys[slot] = key
+			missing--
+		}
+	}
+	return keys
+})
+
+// places returns where each of keys goes under v.
+func places(v ring.View, keys []string) []int {
+	p := make([]int, len(keys))
+	for i, k := range keys {
+		p[i] = v.Locate(k)
+	}
+	return p
+}
+
+// tally returns how many of keys go to each of n nodes under v.
+func tally(v ring.View, keys []string, n int) []int {
+	counts := make([]int, n)
+	for _, k := range keys {
+		counts[v.Locate(k)]++
+	}
+	return counts
+}
+
+// maxOverMean returns the largest of counts in units of their mean.
+func maxOverMean(counts []int) float64 {
+	sum := 0
+	for _, c := range counts {
+		sum += c
+	}
+	return float64(slices.Max(counts)) * float64(len(counts)) / float64(sum)
+}
