@@ -92,7 +92,7 @@ func newServer(t testing.TB, network string, args []string) *Server {
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		t.Fatal("redis-server is not on PATH: `make redis` installs it with the system's package manager")
 	}
-	dir, err := os.MkdirTemp("", "redis")
+	dir, err := os.MkdirTemp("", "redis") //nolint:usetesting // t.TempDir holds the test's name: too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +156,7 @@ func (s *Server) launch() error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command("redis-server", append([]string{"--dir", s.dir}, s.args...)...) //nolint:noctx // it lives until it is killed
+	cmd := exec.Command("redis-server", append([]string{"--dir", s.dir}, s.args...)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = dieWithParent()
 	if err := cmd.Start(); err != nil {

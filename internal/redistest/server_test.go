@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -256,8 +257,8 @@ func record(t testing.TB, test func(testing.TB)) *recorder {
 	var wg sync.WaitGroup
 	wg.Go(func() { test(r) })
 	wg.Wait()
-	for i := len(r.cleanups) - 1; i >= 0; i-- {
-		r.cleanups[i]()
+	for _, cleanup := range slices.Backward(r.cleanups) {
+		cleanup()
 	}
 	return r
 }

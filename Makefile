@@ -1,0 +1,51 @@
+# `make` alone lists what there is.
+
+GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+# The module itself and those nested in it.
+MODULES := $(sort $(dir $(wildcard go.mod */go.mod cmd/*/go.mod)))
+
+# A tool of tools.mod, as the path of its executable: so it runs in any module.
+tool = "$$(GOWORK=off go tool -modfile=$(CURDIR)/tools.mod -n $(1))"
+
+# The same command in every module, until it fails in one.
+each = for m in $(MODULES); do echo "== $$m: $(1)"; (cd $$m && $(2)) || exit 1; done
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: redis
+redis: ## make sure that redis-server is on PATH, or install it
+	@scripts/install-redis
+
+.PHONY: test
+test: redis ## vet and test all modules, with the race detector
+	@$(call each,vet,go vet ./...)
+	@$(call each,test,go test -race -shuffle=on -timeout 180s ./...)
+
+.PHONY: soak
+COUNT ?= 20
+soak: redis ## run all tests COUNT times over (20)
+	@$(call each,soak,go test -race -shuffle=on -timeout 60m -count $(COUNT) ./...)
+
+.PHONY: fuzz
+FUZZTIME ?= 20s
+fuzz: ## run each fuzz target for FUZZTIME (20s)
+	@$(call each,fuzz,$(CURDIR)/scripts/fuzz $(FUZZTIME))
+
+.PHONY: bench
+BENCH ?= .
+bench: redis ## run the micro benchmarks that match BENCH (all)
+	@go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+.PHONY: lint
+lint: ## run the linters, at pinned versions
+	@$(call each,golangci-lint,$(GOLANGCI_LINT) run)
+	@$(call each,staticcheck,$(call tool,staticcheck) ./...)
+	@$(call each,gofumpt,$(call empty,$(call tool,gofumpt) -l .))
+	@$(call each,go fix,$(call empty,go fix -diff ./...))
+	@$(call each,deadcode,$(call empty,$(call tool,deadcode) -test ./...))
+
+# A command that succeeds if it does and says nothing.
+empty = out=$$($(1)) && test -z "$$out" || { echo "$$out"; exit 1; }
