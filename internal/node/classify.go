@@ -70,17 +70,21 @@ func isLocal(err error) bool {
 // classifyDial judges what kept a connection from coming about.
 func classifyDial(err error) health.Class {
 	var (
+		dns    *net.DNSError
 		cert   *tls.CertificateVerificationError
 		alert  tls.AlertError
 		record tls.RecordHeaderError
 		addr   *net.AddrError
+		late   net.Error
 	)
 	switch {
 	case errors.As(err, &cert), errors.As(err, &alert), errors.As(err, &record), errors.As(err, &addr):
 		return health.Misconfigured
 	case isGone(err), errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ECONNREFUSED):
 		return health.Hard
-	default: // time-outs, no route, no such host, bytes that are no RESP
+	case errors.As(err, &late) && late.Timeout() && !errors.As(err, &dns):
+		return health.Timeout
+	default: // no route, no such host, bytes that are no RESP
 		return health.Soft
 	}
 }

@@ -13,7 +13,7 @@ import (
 // dial is the pool's dial function: refused at once while the node is known to
 // be silent, bounded in number, ended by a PING, and observed.
 func (n *Node) dial(ctx context.Context) (redis.Conn, error) {
-	s := n.standing.Load()
+	s, begun := n.standing.Load(), time.Now()
 	if err := s.refusal(); err != nil {
 		return nil, n.error("dial", err, false)
 	}
@@ -27,7 +27,7 @@ func (n *Node) dial(ctx context.Context) (redis.Conn, error) {
 	defer func() { <-n.slots }()
 	rc, err := n.open(bound)
 	if err != nil {
-		return nil, n.dialFailed(ctx, bound, s.Generation, err)
+		return nil, n.dialFailed(ctx, bound, health.Evidence{Cause: err, Generation: s.Generation, Sent: begun})
 	}
 	c := n.observe(rc, s.Generation)
 	if err := n.register(c); err != nil {
@@ -86,22 +86,22 @@ func ping(ctx context.Context, rc redis.Conn) error {
 
 // dialFailed reports why a dial failed, unless it was ended by the caller or by
 // the node's own standing, and returns what the caller gets.
-func (n *Node) dialFailed(caller, bound context.Context, generation uint64, err error) error {
-	ev := health.Evidence{Cause: err, Conn: n.nextID.Add(1), Generation: generation}
+func (n *Node) dialFailed(caller, bound context.Context, ev health.Evidence) error {
+	ev.Conn, ev.Replied = n.nextID.Add(1), n.lastReply()
 	switch {
 	case ended(caller):
 		ev.Class = health.Ask
 	case bound.Err() != nil:
 		return n.error("dial", context.Cause(bound), false)
 	default:
-		f := classify(err, dialing)
+		f := classify(ev.Cause, dialing)
 		ev.Class, ev.Write = f.class, f.write
 		if f.local {
 			n.local.Add(1)
 		}
 	}
 	n.sink(caller, ev)
-	return n.error("dial", err, false)
+	return n.error("dial", ev.Cause, false)
 }
 
 // ended reports whether ctx is over or about to be. The deadline is asked as
