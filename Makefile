@@ -2,14 +2,15 @@
 
 GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-# The module itself and those nested in it.
-MODULES := $(sort $(dir $(wildcard go.mod */go.mod cmd/*/go.mod)))
+# The modules of the workspace, and those nested in it that keep out of it.
+WORKSPACE = $(or $(shell go list -m -f '{{.Dir}}'),$(error no module found))
+OUTSIDE = $(filter-out $(WORKSPACE),$(patsubst %/,%,$(dir $(abspath $(wildcard */go.mod cmd/*/go.mod)))))
 
 # A tool of tools.mod, as the path of its executable: so it runs in any module.
 tool = "$$(GOWORK=off go tool -modfile=$(CURDIR)/tools.mod -n $(1))"
 
-# The same command in every module, until it fails in one.
-each = for m in $(MODULES); do echo "== $$m: $(1)"; (cd $$m && $(2)) || exit 1; done
+# A command, under a title, in every module of the workspace, until it fails in one.
+each = for m in $(WORKSPACE); do echo "== $$m: $(1)"; (cd $$m && $(2)) || exit 1; done
 
 .PHONY: help
 help: ## list the targets
@@ -20,7 +21,7 @@ redis: ## make sure that redis-server is on PATH, or install it
 	@scripts/install-redis
 
 .PHONY: test
-test: redis ## vet and test all modules, with the race detector
+test: redis ## vet and test the workspace, with the race detector
 	@$(call each,vet,go vet ./...)
 	@$(call each,test,go test -race -shuffle=on -timeout 180s ./...)
 
@@ -46,6 +47,7 @@ lint: ## run the linters, at pinned versions
 	@$(call each,gofumpt,$(call empty,$(call tool,gofumpt) -l .))
 	@$(call each,go fix,$(call empty,go fix -diff ./...))
 	@$(call each,deadcode,$(call empty,$(call tool,deadcode) -test ./...))
+	@for m in $(OUTSIDE); do echo "== $$m: vet"; (cd $$m && GOWORK=off go vet ./...) || exit 1; done
 
 # A command that succeeds if it does and says nothing.
 empty = out=$$($(1)) && test -z "$$out" || { echo "$$out"; exit 1; }
