@@ -205,8 +205,8 @@ func TestEvidenceOfAnOlderGenerationChangesNothing(t *testing.T) {
 		w.report(0, health.Hard, errRefused)
 		w.until(0, true, time.Second)
 		for class := health.None; class <= health.Misconfigured; class++ {
-			w.Report(t.Context(), 0, health.Evidence{Class: class, Cause: errRefused, Generation: old})
-			w.Report(t.Context(), 0, health.Evidence{Class: class, Cause: errRefused, Generation: old + 2})
+			w.Report(w.t.Context(), 0, health.Evidence{Class: class, Cause: errRefused, Generation: old})
+			w.Report(w.t.Context(), 0, health.Evidence{Class: class, Cause: errRefused, Generation: old + 2})
 		}
 		assert.True(t, w.published(0).Live)
 		assert.Equal(t, uint64(1), w.Status(0).Penalties)

@@ -66,6 +66,10 @@ type Evidence struct {
 	// so that only such a probe may release the node.
 	Write bool
 
+	// Fresh means that the fault is one of new connections, so that a probe over a
+	// kept one does not see it.
+	Fresh bool
+
 	// Conn tells one connection of a node from another; Generation is the
 	// node's generation when that connection was dialed. Evidence of an older
 	// generation changes nothing.

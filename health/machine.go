@@ -116,7 +116,7 @@ func (m *machine) report(now time.Time, ev Evidence) verdict {
 			return v
 		}
 	}
-	m.ask(ProbeRequest{Fresh: ev.Class == Soft, Write: ev.Write})
+	m.ask(ProbeRequest{Fresh: ev.Fresh || ev.Class == Soft, Write: ev.Write})
 	return m.judge(now)
 }
 
