@@ -80,8 +80,10 @@ func classifyDial(err error) health.Class {
 	switch {
 	case errors.As(err, &cert), errors.As(err, &alert), errors.As(err, &record), errors.As(err, &addr):
 		return health.Misconfigured
-	case isGone(err), errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ECONNREFUSED):
+	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ECONNREFUSED), isReset(err):
 		return health.Hard
+	case isGone(err): // after it was accepted: is the server closed to all, or did it drop this client?
+		return health.Broken
 	case errors.As(err, &late) && late.Timeout() && !errors.As(err, &dns):
 		return health.Timeout
 	default: // no route, no such host, bytes that are no RESP
@@ -104,6 +106,12 @@ func classifyIO(err error) health.Class {
 	default:
 		return health.Broken
 	}
+}
+
+// isReset reports that the host answered the attempt to connect with a reset.
+func isReset(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial" && errors.Is(err, syscall.ECONNRESET)
 }
 
 // isGone reports that the peer ended the connection.

@@ -84,16 +84,16 @@ func ping(ctx context.Context, rc redis.Conn) error {
 	return err
 }
 
-// dialFailed reports why a dial failed, unless it was ended by the caller or by
-// the node's own standing, and returns what the caller gets.
+// dialFailed reports why a dial failed, unless the node's own standing ended it,
+// and returns what the caller gets. Whose limit ran out is asked of the caller's
+// context, since errors do not tell.
 func (n *Node) dialFailed(caller, bound context.Context, ev health.Evidence) error {
-	ev.Conn, ev.Replied = n.nextID.Add(1), n.lastReply()
-	switch {
-	case ended(caller):
-		ev.Class = health.Ask
-	case bound.Err() != nil:
+	ev.Conn, ev.Replied, ev.Fresh = n.nextID.Add(1), n.lastReply(), true
+	if err := ended(caller); err != nil {
+		ev.Class, ev.Cause = health.Ask, err
+	} else if bound.Err() != nil {
 		return n.error("dial", context.Cause(bound), false)
-	default:
+	} else {
 		f := classify(ev.Cause, dialing)
 		ev.Class, ev.Write = f.class, f.write
 		if f.local {
@@ -104,13 +104,14 @@ func (n *Node) dialFailed(caller, bound context.Context, ev health.Evidence) err
 	return n.error("dial", ev.Cause, false)
 }
 
-// ended reports whether ctx is over or about to be. The deadline is asked as
-// well as the error: a dial that stops at ctx's deadline may return before ctx
-// itself is done.
-func ended(ctx context.Context) bool {
-	if ctx.Err() != nil {
-		return true
+// ended returns why ctx is over or about to be. Its deadline is asked as well: a
+// dial that stops at the deadline may return before ctx itself is done.
+func ended(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
 	}
-	deadline, ok := ctx.Deadline()
-	return ok && time.Until(deadline) < time.Millisecond
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < time.Millisecond {
+		return context.DeadlineExceeded
+	}
+	return nil
 }
