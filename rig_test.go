@@ -48,7 +48,10 @@ func startServers(t testing.TB, n int, args ...string) []*redistest.Server {
 
 // startFleet runs n servers and a cluster over user-built pools to them.
 func startFleet(t testing.TB, n int, o redistest.PoolOptions, cfg fluster.Config) *fleet {
-	servers := startServers(t, n)
+	return fleetOf(t, startServers(t, n), o, cfg)
+}
+
+func fleetOf(t testing.TB, servers []*redistest.Server, o redistest.PoolOptions, cfg fluster.Config) *fleet {
 	cfg.Nodes = nodesOf(servers, o)
 	return &fleet{newCluster(t, cfg), servers}
 }
@@ -124,6 +127,45 @@ func do(c *fluster.FlusterCluster, key, cmd string, args ...any) (any, error) {
 	conn := pool.Get()
 	defer conn.Close()
 	return conn.Do(cmd, append([]any{key}, args...)...)
+}
+
+// stopwatch measures how late this process gets to run, so that a test can tell
+// a slow machine from a slow library.
+type stopwatch struct {
+	stop  chan struct{}
+	done  chan struct{}
+	worst time.Duration // owned by run until done is closed
+}
+
+func startStopwatch() *stopwatch {
+	w := &stopwatch{stop: make(chan struct{}), done: make(chan struct{})}
+	go w.run()
+	return w
+}
+
+func (w *stopwatch) run() {
+	defer close(w.done)
+	const beat = 2 * time.Millisecond
+	tick := time.NewTimer(beat)
+	defer tick.Stop()
+	for {
+		due := time.Now().Add(beat)
+		select {
+		case <-tick.C:
+			w.worst = max(w.worst, time.Since(due))
+			tick.Reset(beat)
+		case <-w.stop:
+			return
+		}
+	}
+}
+
+// slack ends the measurement and returns by how much a bound is to be eased: what
+// is bounded takes several turns of several goroutines, and of servers.
+func (w *stopwatch) slack() time.Duration {
+	close(w.stop)
+	<-w.done
+	return 10 * w.worst
 }
 
 // failedCall is a call of the load that ended with an error.

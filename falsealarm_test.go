@@ -1,0 +1,246 @@
+package fluster_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gomodule/redigo/redis"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/redisfluster/fluster/fluster"
+	"github.com/redisfluster/fluster/health"
+	"github.com/redisfluster/fluster/internal/redistest"
+)
+
+// inParallel calls f n times with each of 0 to n-1, 32 at a time.
+func inParallel(n int, f func(i int)) {
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, 32)
+	for i := range n {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			f(i)
+		})
+	}
+	wg.Wait()
+}
+
+// doContext runs one command with a context on the pool that key belongs to.
+func doContext(ctx context.Context, c *fluster.FlusterCluster, key, cmd string, args ...any) (any, error) {
+	pool, err := c.GetClient(key)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := pool.GetContext(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	return redis.DoContext(conn, ctx, cmd, append([]any{key}, args...)...)
+}
+
+func TestRow46CancelledAndExpiredContextsAreNoEvidence(t *testing.T) {
+	f := startFleet(t, 3, quick, fluster.Config{})
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	inParallel(1000, func(i int) {
+		_, err := doContext(cancelled, f.FlusterCluster, fmt.Sprintf("before:%d", i), "INCR")
+		assert.ErrorIs(t, err, context.Canceled)
+	})
+	executed := 0
+	for _, s := range f.servers {
+		executed += s.Executed("incr")
+	}
+	assert.Zero(t, executed, "commands of contexts that were cancelled before")
+
+	inParallel(1000, func(i int) { // cancelled under way, or just before or after
+		ctx, cancel := context.WithCancel(t.Context())
+		go cancel()
+		_, err := doContext(ctx, f.FlusterCluster, fmt.Sprintf("during:%d", i), "INCR")
+		if err != nil {
+			assert.ErrorIs(t, err, context.Canceled)
+		}
+	})
+	inParallel(300, func(i int) {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Millisecond)
+		defer cancel()
+		_, err := doContext(ctx, f.FlusterCluster, fmt.Sprintf("queue:%d", i), "BLPOP", 1)
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+	})
+	requireNoPenalties(t, f.FlusterCluster)
+}
+
+func TestRow47AFullPoolIsNoEvidence(t *testing.T) {
+	for _, wait := range []bool{false, true} {
+		t.Run(fmt.Sprintf("wait=%v", wait), func(t *testing.T) {
+			o := quick
+			o.MaxActive, o.Wait = 4, wait
+			f := startFleet(t, 3, o, fluster.Config{})
+			inParallel(2000, func(i int) {
+				ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+				defer cancel()
+				_, err := doContext(ctx, f.FlusterCluster, fmt.Sprintf("key:%d", i), "INCR")
+				if err != nil && !wait {
+					assert.ErrorIs(t, err, redis.ErrPoolExhausted)
+				}
+			})
+			pool, err := f.GetClient("key")
+			require.NoError(t, err)
+			for range 4 {
+				defer pool.Get().Close()
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			defer cancel()
+			_, err = pool.GetContext(ctx)
+			if wait {
+				assert.ErrorIs(t, err, context.DeadlineExceeded)
+			} else {
+				assert.ErrorIs(t, err, redis.ErrPoolExhausted)
+				assert.True(t, fluster.SafeToRetry(err))
+			}
+			requireNoPenalties(t, f.FlusterCluster)
+		})
+	}
+}
+
+func TestErrorRepliesAreNoEvidence(t *testing.T) {
+	f := startFleet(t, 3, quick, fluster.Config{})
+	inParallel(200, func(i int) {
+		key := fmt.Sprintf("text:%d", i)
+		_, err := do(f.FlusterCluster, key, "SET", "a")
+		assert.NoError(t, err)
+		_, err = do(f.FlusterCluster, key, "LPUSH", "b")
+		assert.IsType(t, redis.Error(""), err)
+		assert.ErrorContains(t, err, "WRONGTYPE")
+		assert.False(t, fluster.MaybeExecuted(err))
+	})
+	requireNoPenalties(t, f.FlusterCluster)
+}
+
+func TestWordsThatAScriptPutsIntoTheServersMouthAreNoEvidence(t *testing.T) {
+	f := startFleet(t, 1, quick, fluster.Config{})
+	for _, words := range []string{"LOADING", "READONLY", "MASTERDOWN", "NOAUTH", "MISCONF"} {
+		pool, err := f.GetClient("any")
+		require.NoError(t, err)
+		conn := pool.Get()
+		_, err = conn.Do("EVAL", "return redis.error_reply(ARGV[1] .. ' says a script')", 0, words)
+		assert.ErrorContains(t, err, words)
+		require.NoError(t, conn.Close())
+	}
+	requireNoPenalties(t, f.FlusterCluster)
+}
+
+func TestRow30OutOfMemoryIsNoEvidence(t *testing.T) {
+	f := startFleet(t, 3, quick, fluster.Config{})
+	for _, s := range f.servers {
+		s.Do("CONFIG", "SET", "maxmemory", "1")
+	}
+	inParallel(200, func(i int) {
+		_, err := do(f.FlusterCluster, fmt.Sprintf("key:%d", i), "SET", "value")
+		assert.ErrorContains(t, err, "OOM")
+		assert.True(t, fluster.SafeToRetry(err), "the server refused it before it ran")
+	})
+	requireNoPenalties(t, f.FlusterCluster)
+}
+
+func TestRow36AServerThatDropsItsClientsIsNotOut(t *testing.T) {
+	f := startFleet(t, 3, quick, fluster.Config{})
+	var wg sync.WaitGroup
+	for i := range 20 {
+		wg.Go(func() { // 20 who wait, and are dropped together
+			_, err := doContext(t.Context(), f.FlusterCluster, fmt.Sprintf("queue:%d", i), "BLPOP", 0.15)
+			if err != nil {
+				assert.NotErrorIs(t, err, redis.ErrNil)
+			}
+		})
+	}
+	for range 10 { // and those that are idle
+		for _, s := range f.servers {
+			s.Do("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+		}
+		inParallel(20, func(i int) { _, _ = do(f.FlusterCluster, fmt.Sprintf("key:%d", i), "INCR") })
+	}
+	wg.Wait()
+	requireNoPenalties(t, f.FlusterCluster)
+}
+
+func TestRow36AServerThatDropsIdleClientsCostsAnOwnPoolNothing(t *testing.T) {
+	f := openFleet(t, 3, "", fluster.Config{})
+	for round := range 10 {
+		for _, s := range f.servers {
+			s.Do("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+		}
+		inParallel(100, func(i int) {
+			_, err := do(f.FlusterCluster, fmt.Sprintf("key:%d", i), "INCR")
+			assert.NoError(t, err, "round %d", round)
+		})
+	}
+	requireNoPenalties(t, f.FlusterCluster)
+}
+
+// sleepy lets a server obey DEBUG SLEEP.
+var sleepy = []string{"--enable-debug-command", "yes"}
+
+func TestRow12ASlowCommandHasNoLastingEffect(t *testing.T) {
+	f := fleetOf(t, startServers(t, 3, sleepy...), quick, fluster.Config{})
+	key := keyOf(t, f.FlusterCluster, "b")
+	_, err := do(f.FlusterCluster, key, "SET", "0")
+	require.NoError(t, err)
+
+	slept := make(chan struct{})
+	go func() {
+		defer close(slept)
+		f.servers[1].Do("DEBUG", "SLEEP", "0.4")
+	}()
+	<-slept
+	acked, lost := 0, 0
+	for range 100 {
+		switch _, err := do(f.FlusterCluster, key, "INCR"); {
+		case err == nil:
+			acked++
+		case fluster.MaybeExecuted(err):
+			lost++
+		}
+	}
+	waitLive(t, f.FlusterCluster, "b")
+	total := 0
+	for _, st := range f.Nodes() { // the stand-ins' share as well
+		conn := st.Pool.Get()
+		n, err := redis.Int(conn.Do("GET", key))
+		require.NoError(t, conn.Close())
+		if err == nil {
+			total += n
+		}
+	}
+	assert.GreaterOrEqual(t, total, acked)
+	assert.LessOrEqual(t, total, acked+lost, "no INCR ran twice")
+}
+
+func TestASingleSlowCommandIsNotEnough(t *testing.T) {
+	f := fleetOf(t, startServers(t, 1, sleepy...), quick, fluster.Config{Health: health.Config{Timeout: patient}})
+	pool, err := f.GetClient("any")
+	require.NoError(t, err)
+	require.NoError(t, f.WaitReady(t.Context()))
+	conn := pool.Get()
+	defer conn.Close()
+	_, err = conn.Do("DEBUG", "SLEEP", "0.4")
+	assert.True(t, fluster.MaybeExecuted(err))
+	redistest.WaitFor(t, patient, func() bool { _, err := do(f.FlusterCluster, "any", "INCR"); return err == nil }, "it answers again")
+	requireNoPenalties(t, f.FlusterCluster)
+}
+
+func TestImpatientBlockingPopsAreNoEvidence(t *testing.T) {
+	f := startFleet(t, 1, quick, fluster.Config{})
+	inParallel(32, func(int) { // each waits longer than the pool's read time-out
+		_, err := do(f.FlusterCluster, "queue", "BLPOP", 1)
+		var ne *fluster.NodeError
+		assert.ErrorAs(t, err, &ne)
+		assert.True(t, ne.Timeout())
+	})
+	requireNoPenalties(t, f.FlusterCluster)
+}
