@@ -1,0 +1,91 @@
+package fluster_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/redisfluster/fluster/fluster"
+	"github.com/redisfluster/fluster/health"
+	"github.com/redisfluster/fluster/internal/redistest"
+)
+
+// childServers tells a child process of this test which servers to use.
+const childServers = "FLUSTER_TEST_SERVERS"
+
+// A process without a free descriptor must blame itself, not its nodes. It is a
+// child, since the limit is the whole process's.
+func TestRow42WithoutDescriptorsNoNodeIsOut(t *testing.T) {
+	if addrs := os.Getenv(childServers); addrs != "" {
+		starve(t, strings.Split(addrs, ","))
+		return
+	}
+	var addrs []string
+	for _, s := range startServers(t, 3) {
+		addrs = append(addrs, s.Addr())
+	}
+	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+	child.Env = append(os.Environ(), childServers+"="+strings.Join(addrs, ","))
+	out, err := child.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	require.Contains(t, string(out), "--- PASS", "the child ran the test")
+}
+
+func starve(t *testing.T, addrs []string) {
+	cfg := fluster.Config{Health: health.Config{Interval: 20 * time.Millisecond}}
+	for i, addr := range addrs {
+		n, err := fluster.ParseNode("redis://" + addr + "?name=" + nodeName(i) + "&max_idle=0")
+		require.NoError(t, err)
+		cfg.Nodes = append(cfg.Nodes, n)
+	}
+	c := newCluster(t, cfg)
+	require.NoError(t, c.WaitReady(t.Context()))
+
+	hoard := takeDescriptors(t)
+	redistest.WaitFor(t, patient, func() bool {
+		for _, st := range c.Nodes() {
+			_, err := do(c, keyOf(t, c, st.Name), "INCR")
+			require.ErrorIs(t, err, syscall.EMFILE)
+			require.True(t, fluster.SafeToRetry(err))
+			if st.LocalFaults < 50 {
+				return false
+			}
+		}
+		return true
+	}, "50 local faults of each node")
+	requireNoPenalties(t, c)
+
+	for _, f := range hoard {
+		require.NoError(t, f.Close())
+	}
+	for i := range 100 {
+		_, err := do(c, fmt.Sprintf("key:%d", i), "INCR")
+		require.NoError(t, err, "descriptors are free again")
+	}
+	requireNoPenalties(t, c)
+}
+
+// takeDescriptors opens files until the process may open no more.
+func takeDescriptors(t *testing.T) []*os.File {
+	t.Helper()
+	var limit syscall.Rlimit
+	require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit))
+	limit.Cur = 64
+	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit))
+	var files []*os.File
+	for {
+		f, err := os.Open(os.DevNull)
+		if errors.Is(err, syscall.EMFILE) {
+			return files
+		}
+		require.NoError(t, err)
+		files = append(files, f)
+	}
+}
