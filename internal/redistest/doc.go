@@ -3,7 +3,7 @@
 // fake servers that misbehave on demand, also under fake time ([NewFake],
 // [NewPipeFake]).
 //
-// Only tests import it. It needs a Unix-like system, and for [Start] and its
-// relatives redis-server on PATH; without it they fail the test rather than
-// skip it, since a suite that skips its faults proves nothing.
+// Only tests import it. [Start] and its relatives need redis-server on PATH;
+// without it they fail the test rather than skip it, since a suite that skips
+// its faults proves nothing.
 package redistest

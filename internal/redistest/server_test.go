@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -66,6 +67,18 @@ func TestRestartReplacesAServerThatRuns(t *testing.T) {
 	s.Do("SET", "k", "v")
 	s.Restart()
 	assert.Nil(t, s.Do("GET", "k"))
+}
+
+func TestRestartIsNotDeceivedByAnotherServerOnItsPort(t *testing.T) {
+	s := redistest.Start(t)
+	s.Kill()
+	squatter := redistest.StartUnix(t, "--port", strconv.Itoa(s.Port()))
+	var wg sync.WaitGroup
+	wg.Go(s.Restart)
+	redistest.WaitFor(t, within, func() bool { return squatter.Executed("PING") > 1 }, "the squatter to be asked")
+	squatter.Kill()
+	wg.Wait()
+	assert.Equal(t, strconv.Itoa(s.PID()), s.Info("server")["process_id"])
 }
 
 func TestAStoppedServerIsSilentAndExecutesLater(t *testing.T) {
