@@ -41,7 +41,7 @@ func TestAHundredEqualNodesShareTenMillionKeysEvenly(t *testing.T) {
 
 func TestNoNodeHoldsMoreThanItsQuotaOfSlots(t *testing.T) {
 	r := newRand(2)
-	for _, n := range []int{1, 2, 3, 5, 10, 11, 31, 100, 257, 700} {
+	for _, n := range []int{1, 2, 3, 10, 31, 100, 400} {
 		for _, weights := range [][]int{{1}, {1, 2, 3}, {5, 1}, {1000, 1, 20}} {
 			t.Run(fmt.Sprintf("nodes=%d/weights=%d", n, weights), func(t *testing.T) {
 				nodes, total := weightedNodes(n, weights...), 0
@@ -60,8 +60,8 @@ func TestNoNodeHoldsMoreThanItsQuotaOfSlots(t *testing.T) {
 }
 
 func TestNodesWithWeightsShareInProportion(t *testing.T) {
-	keys := randomKeys(3_000_000)
-	for _, weights := range [][]int{{1}, {1, 2, 3}, {3, 2, 1}, {10, 20, 30}} {
+	keys := randomKeys(2_000_000)
+	for _, weights := range [][]int{{1}, {1, 2, 3}} {
 		t.Run(fmt.Sprint(weights), func(t *testing.T) {
 			nodes, total := weightedNodes(100, weights...), 0
 			for _, n := range nodes {
@@ -97,7 +97,7 @@ func TestNodesLighterThanASlotGetOneNowAndThen(t *testing.T) {
 
 func TestTheKeysOfADeadNodeSpreadOverTheSurvivors(t *testing.T) {
 	const nodes = 10
-	r, keys := build(t, equalNodes(nodes)), randomKeys(5_000_000)
+	r, keys := build(t, equalNodes(nodes)), randomKeys(2_000_000)
 	home := places(r.View(nil), keys)
 	for _, dead := range []int{0, 4, 9} {
 		v, counts := r.View(without(nodes, dead)), make([]int, nodes)
@@ -122,7 +122,7 @@ func TestFewSurvivorsShareInProportionToTheirWeights(t *testing.T) {
 				live[i] = true
 				total += nodes[i].Weight
 			}
-			keys := randomKeys(1_000_000)
+			keys := randomKeys(300_000)
 			counts := tally(build(t, nodes).View(live), keys, len(nodes))
 			for i := 300; i < 306; i++ {
 				share := float64(len(keys)*nodes[i].Weight) / float64(total)

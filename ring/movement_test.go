@@ -13,7 +13,7 @@ import (
 )
 
 func TestAFailureMovesTheKeysOfTheDeadNodeAndNoOthers(t *testing.T) {
-	keys := randomKeys(200_000)
+	keys := randomKeys(100_000)
 	for _, n := range []int{2, 3, 10, 100, 1000} {
 		for _, weights := range [][]int{{1}, {1, 2, 3}} {
 			t.Run(fmt.Sprintf("nodes=%d/weights=%d", n, weights), func(t *testing.T) {
@@ -36,16 +36,17 @@ func TestAFailureMovesTheKeysOfTheDeadNodeAndNoOthers(t *testing.T) {
 
 func requireOnlyTheDeadMove(tb testing.TB, before, after []int, dead int) {
 	tb.Helper()
-	moved := 0
+	due, needless := 0, 0
 	for i := range before {
-		require.NotEqual(tb, dead, after[i], "a key went to the dead node")
 		if before[i] == dead {
-			moved++
-		} else {
-			require.Equal(tb, before[i], after[i], "a key of a live node moved")
+			due++
+		} else if before[i] != after[i] {
+			needless++
 		}
 	}
-	require.NotZero(tb, moved, "the dead node had no keys, so nothing was shown")
+	require.Zero(tb, needless, "keys of live nodes moved")
+	require.NotContains(tb, after, dead)
+	require.NotZero(tb, due, "the dead node had no keys, so nothing was shown")
 }
 
 // The general law, for any set of live nodes: taking away one more moves what
@@ -65,13 +66,14 @@ func TestTakingANodeAwayMovesOnlyWhatItHeld(t *testing.T) {
 		live[gone] = false
 		after := places(rings[n].View(live), keys)
 
-		for i := range keys {
-			if before[i] != gone {
-				assert.Equal(t, before[i], after[i])
-			} else if slices.Contains(live, true) {
-				assert.True(t, live[after[i]], "a key went to a node that is out")
-			} else {
-				assert.Equal(t, -1, after[i])
+		for i, from := range before {
+			switch to := after[i]; {
+			case from != gone && from != to:
+				t.Fatalf("key %q of nodes[%d] moved to nodes[%d]", keys[i], from, to)
+			case to >= 0 && !live[to]:
+				t.Fatalf("key %q went to nodes[%d], which is out", keys[i], to)
+			case to < 0 && slices.Contains(live, true):
+				t.Fatalf("key %q has no node though some live", keys[i])
 			}
 		}
 	})
@@ -97,7 +99,7 @@ func TestAJoiningNodeMovesLittleMoreThanItGets(t *testing.T) {
 }
 
 func TestTheKeysThatMoveWhenA101stNodeJoins(t *testing.T) {
-	keys := randomKeys(2_000_000)
+	keys := randomKeys(1_000_000)
 	before := places(build(t, equalNodes(100)).View(nil), keys)
 	after := places(build(t, equalNodes(101)).View(nil), keys)
 	ideal := float64(len(keys)) / 101
@@ -125,7 +127,7 @@ func moved(before, after []int) (n int) {
 func TestTheOrderOfTheListDoesNotMatter(t *testing.T) {
 	keys := randomKeys(2000)
 	rapid.Check(t, func(t *rapid.T) {
-		nodes := rapid.SliceOfNDistinct(rapid.Custom(drawNode), 1, 12,
+		nodes := rapid.SliceOfNDistinct(rapid.Custom(drawNode), 1, 8,
 			func(n ring.Node) string { return n.Name }).Draw(t, "nodes")
 		shuffled := rapid.Permutation(nodes).Draw(t, "shuffled")
 		isLive := rapid.MapOfN(rapid.SampledFrom(nodes), rapid.Just(true), 0, len(nodes)).Draw(t, "live")
@@ -144,7 +146,9 @@ func TestTheOrderOfTheListDoesNotMatter(t *testing.T) {
 		assert.Equal(t, a.Fingerprint(), b.Fingerprint())
 		va, vb := a.View(flags(nodes)), b.View(flags(shuffled))
 		for _, k := range keys {
-			assert.Equal(t, name(nodes, va.Locate(k)), name(shuffled, vb.Locate(k)))
+			if one, other := name(nodes, va.Locate(k)), name(shuffled, vb.Locate(k)); one != other {
+				t.Fatalf("key %q is at %q or at %q", k, one, other)
+			}
 		}
 	})
 }

@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/cespare/xxhash/v2"
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
@@ -72,7 +71,10 @@ func refRendezvous(hash uint64, nodes []refNode, may func(refNode) bool) string 
 	return winner
 }
 
-var twoTo64 = new(big.Int).Lsh(big.NewInt(1), 64)
+var (
+	twoTo55 = new(big.Int).Lsh(big.NewInt(1), 55)
+	twoTo64 = new(big.Int).Lsh(big.NewInt(1), 64)
+)
 
 // refLot is the upper half of a product of 128 bits, XOR the lower.
 func refLot(hash uint64, name string) *big.Int {
@@ -92,22 +94,24 @@ func refCost(lot *big.Int) *big.Int {
 	}
 	zeros := 64 - rest.BitLen()
 	rest.Lsh(rest, uint(zeros)) // is now 2^63 (a half) or more, and less than 2^64 (one)
-	rest.Sub(rest, new(big.Int).Lsh(big.NewInt(1), 63))
-	step, fraction := rest.DivMod(rest, new(big.Int).Lsh(big.NewInt(1), 55), new(big.Int))
+	step, fraction := rest.DivMod(rest, twoTo55, new(big.Int))
 
-	from, to := refLog(step.Int64()), refLog(step.Int64()+1)
+	from, to := refLogs()[step.Int64()-256], refLogs()[step.Int64()-255]
 	fall := new(big.Int).Sub(from, to)
 	fall.Mul(fall, fraction).Rsh(fall, 55)
 	whole := new(big.Int).Lsh(big.NewInt(int64(zeros)), 57)
-	return whole.Add(whole, from.Sub(from, fall))
+	return whole.Add(whole, fall.Sub(from, fall))
 }
 
-// refLog is 1 - log2(1 + i/256), rounded up to 32 binary places, in units of
+// refLogs is 1 - log2(1 + i/256), rounded up to 32 binary places, in units of
 // 2^-57. No value is so near to a place that a float64 might get it wrong.
-func refLog(i int64) *big.Int {
-	places := math.Ceil((1 - math.Log2(1+float64(i)/256)) * (1 << 32))
-	return new(big.Int).Lsh(big.NewInt(int64(places)), 25)
-}
+var refLogs = sync.OnceValue(func() (logs []*big.Int) {
+	for i := range 257 {
+		places := math.Ceil((1 - math.Log2(1+float64(i)/256)) * (1 << 32))
+		logs = append(logs, new(big.Int).Lsh(big.NewInt(int64(places)), 25))
+	}
+	return logs
+})
 
 // locate returns the name of key's node among those that live, or "".
 func (ref *reference) locate(key string, live map[string]bool) string {
@@ -128,11 +132,13 @@ type pair struct {
 }
 
 var pairs = sync.OnceValue(func() (all []pair) {
+	twin, other := collidingNames() // which draw the same lots: the first by name wins
 	for _, nodes := range [][]ring.Node{
 		{{Name: "only"}},
 		{{Name: "b"}, {Name: "a"}},
 		{{Name: "redis-3"}, {Name: "redis-1", Weight: 2}, {Name: "redis-2", Weight: 3}},
 		{{Name: "10.0.0.2:6379", Weight: 1000}, {Name: "10.0.0.1:6379"}, {Name: "é"}, {Name: "\xff\x00", Weight: 7}},
+		{{Name: other}, {Name: "c"}, {Name: twin}, {Name: "d"}},
 		equalNodes(6),
 	} {
 		r, err := ring.Balanced{}.Build(nodes)
@@ -160,7 +166,9 @@ func TestEverySlotAgreesWithTheReference(t *testing.T) {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			v := p.ring.View(nil)
 			for slot, key := range slotKeys() {
-				require.Equal(t, p.ref.table[uint64(slot)], name(p.nodes, v.Locate(key)), "slot %d", slot)
+				if want, got := p.ref.table[uint64(slot)], name(p.nodes, v.Locate(key)); want != got {
+					t.Fatalf("slot %d: %q, want %q", slot, got, want)
+				}
 			}
 		})
 	}
@@ -180,14 +188,13 @@ func TestLocateAgreesWithTheReference(t *testing.T) {
 // nodes alive, half of them do.
 func TestTheLastResortAgreesWithTheReference(t *testing.T) {
 	for _, p := range pairs() {
-		for _, key := range randomKeys(300) {
+		for _, key := range randomKeys(100) {
 			for i := range p.nodes {
 				p.check(t, key, 1<<i)
 				p.check(t, key, 3<<i)
 			}
 		}
 	}
-	assert.NotEmpty(t, pairs())
 }
 
 func FuzzLocate(f *testing.F) {

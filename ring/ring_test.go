@@ -1,6 +1,7 @@
 package ring_test
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -46,25 +47,23 @@ func without(n int, out ...int) []bool {
 	return live
 }
 
-// randomKeys returns n keys of 16 to 40 random bytes other than braces, always
-// the same ones.
-func randomKeys(n int) []string {
-	r := newRand(1)
-	keys := make([]string, n)
+// randomKeys returns n keys, up to two million, of 16 to 40 random bytes other
+// than braces, always the same ones.
+func randomKeys(n int) []string { return allKeys()[:n:n] }
+
+var allKeys = sync.OnceValue(func() []string {
+	r, keys := newRand(1), make([]string, 2_000_000)
 	var buf [40]byte
 	for i := range keys {
-		keys[i] = string(randomKey(r, &buf))
+		for at := 0; at < len(buf); at += 8 {
+			// Each byte becomes one of the 64 from "0" to "o".
+			word := r.Uint64()&0x3f3f3f3f3f3f3f3f + 0x3030303030303030
+			binary.LittleEndian.PutUint64(buf[at:], word)
+		}
+		keys[i] = string(buf[:16+r.IntN(25)])
 	}
 	return keys
-}
-
-func randomKey(r *rand.Rand, buf *[40]byte) []byte {
-	key := buf[:16+r.IntN(25)]
-	for i := range key {
-		key[i] = "0123456789abcdefghijklmnopqrstuvwxyz:-_./ABCDEFGHIJKLMNOPQRSTUVW"[r.Uint64()>>58]
-	}
-	return key
-}
+})
 
 func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0)) }
 
