@@ -88,7 +88,7 @@ func (c *conn) end(k call, reply any, err error) (any, error) {
 	if err != nil {
 		c.judge(k, err)
 	} else if replies, ok := reply.([]any); ok && (k.bare || strings.EqualFold(k.op, "EXEC")) {
-		c.judgeAll(k, replies)
+		c.judgeFirst(k, replies)
 	}
 	return reply, err
 }
@@ -114,15 +114,29 @@ func (c *conn) endReceive(k call, reply any, err error) (any, error) {
 	if !isReply(err) {
 		return nil, c.failed(k, err)
 	}
-	c.replied.Store(c.node.clock())
-	c.consumed.Add(1)
-	if k.due > 0 {
-		c.pending.Add(-1)
-	}
+	c.noteReply()
 	if err != nil {
 		c.judge(k, err)
+	} else if replies, ok := reply.([]any); ok { // of a transaction, for all one knows
+		c.judgeFirst(k, replies)
 	}
 	return reply, err
+}
+
+// noteReply notes that a Receive read a reply. It asks again how many are due:
+// while it waited, another goroutine may have sent the command.
+func (c *conn) noteReply() {
+	c.replied.Store(c.node.clock())
+	c.consumed.Add(1)
+	for due := c.pending.Load(); due > 0; due = c.pending.Load() {
+		if !c.pending.CompareAndSwap(due, due-1) {
+			continue
+		}
+		if due == 1 {
+			c.waits.Store(false)
+		}
+		return
+	}
 }
 
 // noteReplies notes that a Do read all replies that were due and its own.
@@ -133,7 +147,10 @@ func (c *conn) noteReplies(k call) {
 	}
 	c.replied.Store(c.node.clock())
 	c.consumed.Add(uint64(read))
-	c.pending.Store(0)
+	if k.due > 0 {
+		c.pending.Store(0)
+		c.waits.Store(false)
+	}
 }
 
 // isReply reports whether the server answered: with a value, or with an error
@@ -160,16 +177,23 @@ func (c *conn) judge(k call, err error) {
 	}
 }
 
-// judgeAll looks for error replies in the replies of a pipeline or a
-// transaction, of which one that tells against the node is enough.
-func (c *conn) judgeAll(k call, replies []any) {
+// judgeFirst judges the first error reply among the replies of a pipeline or a
+// transaction that tells against the node, and reports whether there is one.
+func (c *conn) judgeFirst(k call, replies []any) bool {
 	for _, reply := range replies {
-		err, ok := reply.(redis.Error)
-		if ok && classify(err, inUse).class != health.Alive {
-			c.judge(k, err)
-			return
+		switch reply := reply.(type) {
+		case redis.Error:
+			if classify(reply, inUse).class != health.Alive {
+				c.judge(k, reply)
+				return true
+			}
+		case []any:
+			if c.judgeFirst(k, reply) {
+				return true
+			}
 		}
 	}
+	return false
 }
 
 // isLogin reports a command whose refusal is about its arguments.
@@ -199,7 +223,7 @@ func (c *conn) failed(k call, err error) error {
 // sign where no answer was due, or where the command may rightly wait.
 func (c *conn) ioFinding(k call, err error) finding {
 	f := classify(err, inUse)
-	if f.class == health.Timeout && (k.receive && k.due == 0 || mayWait(k.op)) {
+	if f.class == health.Timeout && (k.receive && k.due == 0 || mayWait(k.op) || c.waits.Load()) {
 		f.class = health.Ask
 	}
 	return f
@@ -236,6 +260,9 @@ func isWrite(err error) bool {
 // mayWait reports a command that may rightly be silent for as long as it was
 // told to wait.
 func mayWait(cmd string) bool {
+	if cmd == "" || !strings.Contains("BbWwXx", cmd[:1]) { // nearly all others, at no cost
+		return false
+	}
 	switch strings.ToUpper(cmd) {
 	case "BLPOP", "BRPOP", "BLMOVE", "BRPOPLPUSH", "BLMPOP", "BZPOPMIN", "BZPOPMAX", "BZMPOP",
 		"XREAD", "XREADGROUP", "WAIT", "WAITAOF":

@@ -22,6 +22,7 @@ type conn struct {
 	abort      func() // closes inner; made once, so that DoContext need not
 
 	pending  atomic.Int64  // commands sent whose replies are to be received
+	waits    atomic.Bool   // one of these may rightly be silent for long
 	consumed atomic.Uint64 // replies that the caller was given
 	sent     atomic.Int64  // when the last command was sent, by the node's clock
 	replied  atomic.Int64  // when the last reply was read, by the node's clock
@@ -115,6 +116,9 @@ func (c *conn) Send(cmd string, args ...any) error {
 	k := c.begin(cmd)
 	if k.dead != nil {
 		return c.notSent(k)
+	}
+	if mayWait(cmd) {
+		c.waits.Store(true)
 	}
 	c.pending.Add(1)
 	if err := c.inner.Send(cmd, args...); err != nil {

@@ -50,6 +50,7 @@ type Node struct {
 	mu     sync.Mutex // protects following fields
 	closed bool       // set together with a closed standing
 	conns  map[*conn]struct{}
+	gone   int64      // when any connection that left conns last read a reply
 	probe  redis.Conn // kept between probes; not among conns
 }
 
@@ -159,7 +160,7 @@ func (n *Node) takeOlder(gen uint64) []*conn {
 	for c := range n.conns {
 		if c.generation < gen || n.closed {
 			older = append(older, c)
-			delete(n.conns, c)
+			n.removeLocked(c)
 		}
 	}
 	return older
@@ -204,15 +205,20 @@ func (n *Node) register(c *conn) error {
 
 func (n *Node) forget(c *conn) {
 	n.mu.Lock()
-	delete(n.conns, c)
+	n.removeLocked(c)
 	n.mu.Unlock()
+}
+
+func (n *Node) removeLocked(c *conn) {
+	n.gone = max(n.gone, c.replied.Load())
+	delete(n.conns, c)
 }
 
 // lastReply returns when any of the connections last read a reply.
 func (n *Node) lastReply() time.Time {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	var last int64
+	last := n.gone
 	for c := range n.conns {
 		last = max(last, c.replied.Load())
 	}
