@@ -1,0 +1,375 @@
+package node_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gomodule/redigo/redis"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/redisfluster/fluster/health"
+	"github.com/redisfluster/fluster/internal/node"
+	"github.com/redisfluster/fluster/internal/redistest"
+)
+
+func TestAConnectionIsEverythingThatRedigoKnows(t *testing.T) {
+	onBothDialers(t, func(t *testing.T, _ *redistest.Fake, w *watched) {
+		rc := w.dialed(t)
+		assert.Implements(t, (*redis.ConnWithTimeout)(nil), rc)
+		assert.Implements(t, (*redis.ConnWithContext)(nil), rc)
+	})
+}
+
+// uses are all the ways in which a caller can meet a broken connection.
+var uses = map[string]func(rc redis.Conn) error{
+	"Do":            func(rc redis.Conn) error { _, err := rc.Do("GET", "k"); return err },
+	"DoWithTimeout": func(rc redis.Conn) error { _, err := redis.DoWithTimeout(rc, longEnough, "GET", "k"); return err },
+	"DoContext":     func(rc redis.Conn) error { _, err := redis.DoContext(rc, context.Background(), "GET", "k"); return err },
+	"Receive":       func(rc redis.Conn) error { return errors.Join(sendGet(rc), second(rc.Receive())) },
+	"ReceiveContext": func(rc redis.Conn) error {
+		return errors.Join(sendGet(rc), second(redis.ReceiveContext(rc, context.Background())))
+	},
+	"ReceiveWithTimeout": func(rc redis.Conn) error {
+		return errors.Join(sendGet(rc), second(redis.ReceiveWithTimeout(rc, longEnough)))
+	},
+	"Do without a command": func(rc redis.Conn) error { return errors.Join(rc.Send("GET", "k"), second(rc.Do(""))) },
+	"Do after Send":        func(rc redis.Conn) error { return errors.Join(rc.Send("GET", "k"), second(rc.Do("GET", "k"))) },
+	"a script": func(rc redis.Conn) error {
+		return second(redis.NewScript(0, "return 1").Do(rc))
+	},
+	"a transaction": func(rc redis.Conn) error {
+		return errors.Join(rc.Send("MULTI"), rc.Send("GET", "k"), second(rc.Do("EXEC")))
+	},
+	"a subscription": func(rc redis.Conn) error {
+		psc := redis.PubSubConn{Conn: rc}
+		err := psc.Subscribe("channel")
+		if got, failed := psc.Receive().(error); failed {
+			err = errors.Join(err, got)
+		}
+		return err
+	},
+}
+
+func sendGet(rc redis.Conn) error { return errors.Join(rc.Send("GET", "k"), rc.Flush()) }
+
+func second(_ any, err error) error { return err }
+
+func TestABreakIsEvidenceOncePerConnectionHoweverItIsMet(t *testing.T) {
+	for name, use := range uses {
+		t.Run(name, func(t *testing.T) {
+			onBothDialers(t, func(t *testing.T, f *redistest.Fake, w *watched) {
+				rc := w.dialed(t)
+				f.CutReply("", 0)
+				err := use(rc)
+				var broken *node.Error
+				require.ErrorAs(t, err, &broken)
+				assert.Equal(t, "a", broken.Node)
+				assert.True(t, node.MaybeExecuted(err), "it was sent")
+				assert.Error(t, rc.Err())
+				for again, use := range uses {
+					assert.Error(t, use(rc), again)
+				}
+				require.Equal(t, []health.Class{health.Broken}, w.classes())
+				assert.ErrorIs(t, w.all()[0].Cause, io.EOF)
+			})
+		})
+	}
+}
+
+func TestEveryConnectionThatBreaksIsEvidence(t *testing.T) {
+	onBothDialers(t, func(t *testing.T, f *redistest.Fake, w *watched) {
+		one, other := w.dialed(t), w.dialed(t)
+		f.CutReply("", 0)
+		require.Error(t, uses["Do"](one))
+		require.Error(t, uses["Do"](other))
+		evs := w.all()
+		require.Len(t, evs, 2)
+		assert.NotEqual(t, evs[0].Conn, evs[1].Conn)
+	})
+}
+
+func TestABrokenConnectionSendsNothingMore(t *testing.T) {
+	onBothDialers(t, func(t *testing.T, f *redistest.Fake, w *watched) {
+		rc := w.dialed(t)
+		f.CutReply("GET", 0)
+		require.Error(t, uses["Do"](rc))
+		first := rc.Err()
+		f.Resume()
+		sets := map[string]func() error{
+			"Do":            func() error { return second(rc.Do("INCR", "n")) },
+			"DoWithTimeout": func() error { return second(redis.DoWithTimeout(rc, time.Second, "INCR", "n")) },
+			"DoContext":     func() error { return second(redis.DoContext(rc, t.Context(), "INCR", "n")) },
+			"Send":          func() error { return rc.Send("INCR", "n") },
+			"Flush":         rc.Flush,
+			"Receive":       func() error { return second(rc.Receive()) },
+		}
+		for name, set := range sets {
+			err := set()
+			assert.ErrorIs(t, err, first, name)
+			assert.True(t, node.SafeToRetry(err), "%s sent nothing", name)
+			assert.False(t, node.MaybeExecuted(err), name)
+		}
+		reply, err := rc.Do("")
+		assert.Nil(t, reply)
+		assert.Error(t, err)
+		requireHealthy(t, w.dialed(t), 1)
+		assert.Zero(t, f.Received("INCR"))
+	})
+}
+
+func TestRepliesThatWereDueOnABrokenConnectionMayStandForExecutedCommands(t *testing.T) {
+	onBothDialers(t, func(t *testing.T, f *redistest.Fake, w *watched) {
+		rc := w.dialed(t)
+		f.CutReply("", 0)
+		for range 3 {
+			require.NoError(t, rc.Send("INCR", "n"))
+		}
+		require.NoError(t, rc.Flush())
+		for range 3 {
+			assert.True(t, node.MaybeExecuted(second(rc.Receive())))
+		}
+		assert.True(t, node.MaybeExecuted(second(rc.Do(""))))
+	})
+}
+
+func TestAnErrorReplyTellsOfItsNodeAndSometimesSpoilsItsConnection(t *testing.T) {
+	for _, tc := range []struct {
+		reply string
+		class health.Class // None: no evidence at all
+		drop  bool
+	}{
+		{"ERR max number of clients reached", health.Soft, true},
+		{"DENIED Redis is running in protected mode", health.Misconfigured, true},
+		{"NOAUTH Authentication required.", health.Misconfigured, true},
+		{"READONLY You can't write against a read only replica.", health.Refusing, true},
+		{"LOADING Redis is loading the dataset in memory", health.Refusing, false},
+		{"MISCONF Redis is configured to save RDB snapshots", health.Refusing, false},
+		{"BUSY Redis is busy running a script.", health.Soft, false},
+		{"OOM command not allowed when used memory > 'maxmemory'.", health.None, false},
+		{"WRONGTYPE Operation against a key holding the wrong kind of value", health.None, false},
+		{"ERR unknown command 'GETT'", health.None, false},
+		{"NOPERM this user has no permissions to run the 'get' command", health.None, false},
+	} {
+		t.Run(tc.reply, func(t *testing.T) {
+			onBothDialers(t, func(t *testing.T, f *redistest.Fake, w *watched) {
+				rc := w.borrow(t)
+				f.Fail(tc.reply)
+				_, err := rc.Do("GET", "k")
+				require.Equal(t, redis.Error(tc.reply), err, "an error reply stays bare")
+				assert.Equal(t, tc.drop, rc.Err() != nil)
+				f.Resume()
+				requireHealthy(t, rc, 1) // it works, whether or not it is to be used again
+				require.NoError(t, rc.Close())
+				requireHealthy(t, w.borrow(t), 2)
+				want := 1
+				if tc.drop {
+					want = 2
+				}
+				assert.Equal(t, want, f.Accepted(), "connections dialed")
+				if tc.class == health.None {
+					assert.Empty(t, w.all())
+					return
+				}
+				require.Equal(t, []health.Class{tc.class}, w.classes())
+				assert.True(t, w.all()[0].Verify, "a script may have made up the reply")
+			})
+		})
+	}
+}
+
+func TestAnErrorReplyIsSeenHoweverItIsReceived(t *testing.T) {
+	const readonly = "READONLY You can't write against a read only replica."
+	inside := redistest.Array(redistest.Simple("OK"), redistest.Error(readonly))
+	for name, tc := range map[string]struct {
+		answer string
+		use    func(rc redis.Conn) error
+	}{
+		"Do":                                {"-" + readonly + "\r\n", uses["Do"]},
+		"DoContext":                         {"-" + readonly + "\r\n", uses["DoContext"]},
+		"DoWithTimeout":                     {"-" + readonly + "\r\n", uses["DoWithTimeout"]},
+		"Receive":                           {"-" + readonly + "\r\n", uses["Receive"]},
+		"ReceiveContext":                    {"-" + readonly + "\r\n", uses["ReceiveContext"]},
+		"ReceiveWithTimeout":                {"-" + readonly + "\r\n", uses["ReceiveWithTimeout"]},
+		"Do without a command":              {"-" + readonly + "\r\n", uses["Do without a command"]},
+		"Do after Send":                     {"-" + readonly + "\r\n", uses["Do after Send"]},
+		"inside EXEC":                       {string(inside), func(rc redis.Conn) error { return second(rc.Do("exec")) }},
+		"inside EXEC, received":             {string(inside), func(rc redis.Conn) error { return errors.Join(rc.Send("EXEC"), rc.Flush(), second(rc.Receive())) }},
+		"inside EXEC, Do without a command": {string(inside), func(rc redis.Conn) error { return errors.Join(rc.Send("EXEC"), second(rc.Do(""))) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := redistest.NewFake(t)
+			w := watchURL(t, "redis://"+f.Addr(), "")
+			rc := w.dialed(t)
+			f.Answer(tc.answer)
+			_ = tc.use(rc)
+			assert.Equal(t, []health.Class{health.Refusing}, w.classes())
+			assert.ErrorContains(t, rc.Err(), "READONLY", "the connection is to be dropped")
+		})
+	}
+}
+
+func TestARefusedLoginOfTheCallersOwnIsNoEvidence(t *testing.T) {
+	onBothDialers(t, func(t *testing.T, f *redistest.Fake, w *watched) {
+		rc := w.dialed(t)
+		f.Fail("WRONGPASS invalid username-password pair or user is disabled.")
+		assert.Error(t, second(rc.Do("AUTH", "guess")))
+		assert.Error(t, second(rc.Do("hello", 3)))
+		assert.NoError(t, rc.Err())
+		assert.Empty(t, w.all())
+	})
+}
+
+func TestSeveringEndsEveryCallThatWaitsAtOnce(t *testing.T) {
+	for name, use := range uses {
+		t.Run(name, func(t *testing.T) {
+			onBothDialers(t, func(t *testing.T, f *redistest.Fake, w *watched) {
+				rc := w.dialed(t)
+				f.Hang()
+				result := background(func() error { return use(rc) })
+				redistest.WaitFor(t, longEnough, func() bool { return f.Received("") > 1 }, "the command is sent")
+				cause := errors.New("found silent")
+				w.SetState(silent(cause))
+				w.Sever()
+				err := result(t)
+				assert.ErrorIs(t, err, cause)
+				assert.ErrorIs(t, rc.Err(), cause)
+				assert.True(t, node.MaybeExecuted(err))
+				assert.Empty(t, w.all(), "what the node did itself tells nothing of it")
+			})
+		})
+	}
+}
+
+func TestClosingAConnectionEndsTheCallThatWaitsOnIt(t *testing.T) {
+	onBothDialers(t, func(t *testing.T, f *redistest.Fake, w *watched) {
+		rc := w.dialed(t)
+		f.Hang()
+		result := background(func() error { return second(rc.Do("GET", "k")) })
+		redistest.WaitFor(t, longEnough, func() bool { return f.Received("GET") > 0 }, "the command is sent")
+		require.NoError(t, rc.Close())
+		assert.ErrorIs(t, result(t), net.ErrClosed)
+		assert.Empty(t, w.accusations())
+	})
+}
+
+func TestWithinAnIdleSubscriptionOrABlockingCommandSilenceIsNoTimeout(t *testing.T) {
+	for name, wait := range map[string]func(rc redis.Conn) error{
+		"a subscription": func(rc redis.Conn) error {
+			return errors.Join(sendGet(rc), second(rc.Receive()), second(redis.ReceiveWithTimeout(rc, time.Second)))
+		},
+		"a command sent while another goroutine receives": func(rc redis.Conn) error {
+			first := make(chan error)
+			go func() { first <- second(rc.Receive()) }()
+			synctest.Wait()
+			return errors.Join(sendGet(rc), <-first, second(redis.ReceiveWithTimeout(rc, time.Second)))
+		},
+		"a blocking pop": func(rc redis.Conn) error {
+			return second(redis.DoWithTimeout(rc, time.Second, "blpop", "q", 0))
+		},
+		"a blocking pop in a pipeline": func(rc redis.Conn) error {
+			return errors.Join(rc.Send("BLPOP", "q", 0), rc.Flush(), second(redis.ReceiveWithTimeout(rc, time.Second)))
+		},
+		"a command behind a blocking pop": func(rc redis.Conn) error {
+			return errors.Join(rc.Send("BLPOP", "q", 0), second(redis.DoWithTimeout(rc, time.Second, "PING")))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := redistest.NewPipeFake(t)
+				f.Handle(neverPops)
+				w := watchPool(t, f.Pool(redistest.PoolOptions{}))
+				err := wait(w.dialed(t))
+				var late net.Error
+				require.ErrorAs(t, err, &late)
+				assert.True(t, late.Timeout())
+				assert.Equal(t, []health.Class{health.Ask}, w.classes())
+			})
+		})
+	}
+}
+
+// neverPops answers what blocks by never answering, and leaves the rest.
+func neverPops(cmd []string) []byte {
+	if strings.EqualFold(cmd[0], "BLPOP") {
+		return []byte{}
+	}
+	return nil
+}
+
+func TestSilenceAfterABlockingCommandHasAnsweredIsATimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := redistest.NewPipeFake(t)
+		f.Handle(func(cmd []string) []byte {
+			if cmd[0] == "BLPOP" {
+				return redistest.Nil
+			}
+			return nil
+		})
+		w := watchPool(t, f.Pool(redistest.PoolOptions{}))
+		rc := w.dialed(t)
+		require.NoError(t, errors.Join(rc.Send("BLPOP", "q", 1), rc.Flush(), second(rc.Receive())))
+		require.NoError(t, errors.Join(rc.Send("BLPOP", "q", 1), second(rc.Do(""))))
+		f.Hang()
+		require.Error(t, second(rc.Do("GET", "k")))
+		assert.Equal(t, []health.Class{health.Timeout}, w.classes())
+	})
+}
+
+func TestATimeoutSaysWhenItsCommandWasSentAndWhenTheNodeLastReplied(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := redistest.NewPipeFake(t)
+		w := watchPool(t, f.Pool(redistest.PoolOptions{}))
+		rc, other := w.dialed(t), w.dialed(t)
+		time.Sleep(time.Minute)
+		sent := time.Now()
+		f.Handle(func(cmd []string) []byte {
+			if cmd[0] == "GET" {
+				return []byte{}
+			}
+			return nil
+		})
+		result := background(func() error { return second(rc.Do("GET", "k")) })
+		time.Sleep(time.Second / 2)
+		requireHealthy(t, other, 1)
+		replied := time.Now()
+		require.NoError(t, other.Close(), "that it is closed does not undo its replies")
+		require.Error(t, result(t))
+		evs := w.all()
+		require.Len(t, evs, 1)
+		assert.Equal(t, health.Timeout, evs[0].Class)
+		assert.WithinDuration(t, sent, evs[0].Sent, 0)
+		assert.WithinDuration(t, replied, evs[0].Replied, 0)
+	})
+}
+
+func TestDoContextStartsNoGoroutine(t *testing.T) {
+	const callers = 20
+	onBothDialers(t, func(t *testing.T, f *redistest.Fake, w *watched) {
+		var conns []redis.Conn
+		for range callers {
+			conns = append(conns, w.dialed(t))
+		}
+		f.Hang()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		before := runtime.NumGoroutine()
+		var results []func(testing.TB) error
+		for _, rc := range conns {
+			results = append(results, background(func() error { return second(redis.DoContext(rc, ctx, "GET", "k")) }))
+		}
+		redistest.WaitFor(t, longEnough, func() bool { return f.Received("GET") == callers }, "all are sent")
+		assert.Less(t, runtime.NumGoroutine(), before+callers+callers/2, "there are the callers' own goroutines and no more")
+		cancel()
+		for _, result := range results {
+			require.ErrorIs(t, result(t), context.Canceled)
+		}
+	})
+}
