@@ -91,10 +91,10 @@ func (c Config) validate() error {
 		return fmt.Errorf("health: Failures is negative: %d", c.Failures)
 	case c.Successes < 0:
 		return fmt.Errorf("health: Successes is negative: %d", c.Successes)
-	case c.MinWait < 0:
-		return fmt.Errorf("health: MinWait is negative: %v", c.MinWait)
 	case c.MaxWait < 0:
 		return fmt.Errorf("health: MaxWait is negative: %v", c.MaxWait)
+	case c.MinWait < 0:
+		return fmt.Errorf("health: MinWait is negative: %v", c.MinWait)
 	case c.MaxWait < c.MinWait:
 		return fmt.Errorf("health: MaxWait %v is shorter than MinWait %v", c.MaxWait, c.MinWait)
 	case !(c.Multiplier >= 1) || math.IsInf(c.Multiplier, 0):

@@ -47,7 +47,9 @@ func (g *group) report(now time.Time, i int, ev Evidence) bool {
 		return false
 	}
 	g.carryOut(now, i, m.report(now, ev))
-	g.nudged = append(g.nudged, i)
+	if ev.Class > Alive {
+		g.nudged = append(g.nudged, i)
+	}
 	return m.state.Live && ev.settles()
 }
 

@@ -150,6 +150,7 @@ func (m *machine) timedOut(now time.Time, ev Evidence) {
 	if ev.Replied.After(m.replied) {
 		m.replied = ev.Replied
 	}
+	m.suspicion.prune(now, m.replied)
 	m.suspicion.addTimeout(now, ev, m.replied)
 }
 
