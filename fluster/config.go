@@ -26,10 +26,18 @@ type Node struct {
 	// which wraps its dial function and its borrow check, and it belongs to the
 	// cluster for good: neither change nor close it. All other fields mean what
 	// they mean in redigo.
-	Pool *redis.Pool
+	Pool *redis.Pool `json:"-"`
 
 	// Weight is the node's share of the keys beside the others'. Zero means 1.
 	Weight int
+}
+
+// String returns the node's name and address.
+func (n Node) String() string {
+	if n.Addr == "" || n.Addr == n.Name {
+		return n.Name
+	}
+	return n.Name + " (" + n.Addr + ")"
 }
 
 // Config says what a cluster is made of. Only Nodes is needed.

@@ -166,10 +166,7 @@ func (c *FlusterCluster) String() string {
 	s := c.snapshot.Load()
 	parts := make([]string, len(c.nodes))
 	for i, n := range c.nodes {
-		parts[i] = n.Name
-		if n.Addr != "" && n.Addr != n.Name {
-			parts[i] += " (" + n.Addr + ")"
-		}
+		parts[i] = n.String()
 		if !slices.Contains(s.live, i) {
 			parts[i] += " down"
 		}

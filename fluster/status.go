@@ -53,6 +53,14 @@ type NodeStatus struct {
 	PoolStats redis.PoolStats
 }
 
+// String tells the node, whether it lives, and if not, why.
+func (s NodeStatus) String() string {
+	if s.Live {
+		return s.Node.String() + " live"
+	}
+	return fmt.Sprintf("%s down: %v", s.Node, s.Cause)
+}
+
 // Nodes returns the status of all nodes, live or not, in the order of
 // Config.Nodes. It does no I/O.
 func (c *FlusterCluster) Nodes() []NodeStatus {
