@@ -70,15 +70,13 @@ func isLocal(err error) bool {
 // classifyDial judges what kept a connection from coming about.
 func classifyDial(err error) health.Class {
 	var (
-		dns    *net.DNSError
-		cert   *tls.CertificateVerificationError
-		alert  tls.AlertError
-		record tls.RecordHeaderError
-		addr   *net.AddrError
-		late   net.Error
+		dns   *net.DNSError
+		addr  *net.AddrError
+		late  net.Error
+		shake *handshakeError
 	)
 	switch {
-	case errors.As(err, &cert), errors.As(err, &alert), errors.As(err, &record), errors.As(err, &addr):
+	case isTLS(err), errors.As(err, &addr):
 		return health.Misconfigured
 	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ECONNREFUSED), isReset(err):
 		return health.Hard
@@ -86,9 +84,28 @@ func classifyDial(err error) health.Class {
 		return health.Broken
 	case errors.As(err, &late) && late.Timeout() && !errors.As(err, &dns):
 		return health.Timeout
+	case errors.As(err, &shake):
+		return health.Misconfigured
 	default: // no route, no such host, bytes that are no RESP
 		return health.Soft
 	}
+}
+
+// isTLS reports that the two sides speak and do not agree: on who they are, or
+// on how to speak, or one of them does not speak TLS at all.
+func isTLS(err error) bool {
+	var (
+		cert   *tls.CertificateVerificationError
+		record tls.RecordHeaderError
+	)
+	return errors.As(err, &cert) || errors.As(err, &record) || isAlert(err)
+}
+
+// isAlert reports that the peer gave up TLS and said why. The type of that is
+// not exported, but for QUIC, so the operation has to do.
+func isAlert(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "remote error"
 }
 
 // classifyIO judges what broke a connection in use.
@@ -131,8 +148,8 @@ func isProtocol(err error) bool {
 // alive; the exceptions are refusals to serve this client, or anybody.
 func classifyReply(reply redis.Error, at stage) finding {
 	f := refusal(reply)
-	if f.class == health.Alive && at == dialing && !strings.HasPrefix(string(reply), "NOPERM ") {
-		return finding{class: health.Misconfigured, drop: true, refused: true} // AUTH or SELECT was refused
+	if f.class == health.Alive && at == dialing { // AUTH or SELECT was refused
+		return finding{class: health.Misconfigured, drop: true, refused: true}
 	}
 	f.verify = at == inUse && f.class != health.Alive
 	return f

@@ -17,6 +17,9 @@ func (n *Node) dial(ctx context.Context) (redis.Conn, error) {
 	if err := s.refusal(); err != nil {
 		return nil, n.error("dial", err, false)
 	}
+	if err := ctx.Err(); err != nil { // it would only look as if the node had not answered
+		return nil, n.error("dial", err, false)
+	}
 	bound, release := bind(ctx, s.over)
 	defer release()
 	select {
@@ -78,7 +81,7 @@ func ping(ctx context.Context, rc redis.Conn) error {
 	if !stop() {
 		return context.Cause(ctx)
 	}
-	if classify(err, dialing).class == health.Alive {
+	if isDenied(err) { // a user who may not ping may still use the connection
 		return nil
 	}
 	return err

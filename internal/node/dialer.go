@@ -3,11 +3,9 @@ package node
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
-	"io"
 	"net"
-	"syscall"
+	"strings"
 	"time"
 
 	"github.com/gomodule/redigo/redis"
@@ -77,34 +75,61 @@ func (e *Endpoint) connect(ctx context.Context) (*guard, error) {
 	tc := tls.Client(transport, e.tls)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		_ = transport.Close()
-		return nil, fmt.Errorf("TLS handshake: %w", err)
+		return nil, &handshakeError{e.hint(err)}
 	}
 	return newGuard(tc, transport, e.maxReply), nil
 }
 
 // greet logs in and makes sure that the server answers, in one round trip. The
-// first reply that is an error is the outcome.
+// first reply that is an error is the outcome: a server that hangs up after it,
+// as one that is full does, has said why.
 func (e *Endpoint) greet(c *ownConn) error {
 	hello := e.greeting()
 	for _, cmd := range hello {
 		if err := c.Send(cmd[0].(string), cmd[1:]...); err != nil {
-			return e.hint(err)
+			return e.brokeOff(err)
 		}
 	}
 	if err := c.Flush(); err != nil {
-		return e.hint(err)
+		return e.brokeOff(err)
 	}
-	var first error
-	for range hello {
+	for _, cmd := range hello {
 		_, err := c.Receive()
-		if !isReply(err) {
-			return e.hint(err)
+		if reply, ok := err.(redis.Error); ok {
+			err = e.refused(cmd[0].(string), reply)
+		} else if err != nil {
+			err = e.brokeOff(err)
 		}
-		if first == nil && !harmless(err) {
-			first = err
+		if err != nil {
+			return err
 		}
 	}
-	return first
+	return nil
+}
+
+// refused returns what becomes of an error reply to a command of the greeting.
+// A user who may not name the connection or ping may still use it; one who may
+// not select the database would use another.
+func (e *Endpoint) refused(cmd string, reply redis.Error) error {
+	switch cmd {
+	case "CLIENT", "PING":
+		if isDenied(reply) {
+			return nil
+		}
+	case "AUTH":
+		return e.withoutLogin(reply)
+	}
+	return reply
+}
+
+// withoutLogin takes out of a reply to AUTH what it repeats of its arguments:
+// a server that does not know the command does so.
+func (e *Endpoint) withoutLogin(reply redis.Error) redis.Error {
+	text, _, _ := strings.Cut(string(reply), ", with args beginning with")
+	if e.password != "" {
+		text = strings.ReplaceAll(text, e.password, "[password]")
+	}
+	return redis.Error(text)
 }
 
 // greeting returns the commands that a new connection begins with.
@@ -125,19 +150,37 @@ func (e *Endpoint) greeting() [][]any {
 	return append(cmds, []any{"PING"})
 }
 
-// harmless reports a reply that does not spoil a greeting: a user who may not
-// name the connection or ping may still use it.
-func harmless(err error) bool {
+// isDenied reports that the user may not run the command.
+func isDenied(err error) bool {
 	reply, ok := err.(redis.Error)
-	return err == nil || ok && replyCode(reply) == "NOPERM"
+	return ok && replyCode(reply) == "NOPERM"
 }
 
-// hint tells what a connection that breaks right after a TLS handshake most
-// often means: TLS 1.3 reports a missing client certificate only then.
+// handshakeError is a TLS handshake that failed.
+type handshakeError struct{ cause error }
+
+func (e *handshakeError) Error() string { return "TLS handshake: " + e.cause.Error() }
+func (e *handshakeError) Unwrap() error { return e.cause }
+
+// brokeOff says what a connection that breaks right after a TLS handshake most
+// often means: with TLS 1.3 a server misses the client's certificate only then.
+func (e *Endpoint) brokeOff(err error) error {
+	if isGone(err) && e.showsNoCertificate() {
+		return fmt.Errorf("%w (%s)", err, certificateHint)
+	}
+	return e.hint(err)
+}
+
+// hint says what a TLS server most often means that refuses the client.
 func (e *Endpoint) hint(err error) error {
-	broke := errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, io.EOF)
-	if e.tls != nil && len(e.tls.Certificates) == 0 && broke {
-		return fmt.Errorf("%w (does the server want a TLS client certificate?)", err)
+	text := err.Error()
+	refused := isAlert(err) && (strings.Contains(text, "certificate") || strings.Contains(text, "handshake failure"))
+	if refused && e.showsNoCertificate() {
+		return fmt.Errorf("%w (%s)", err, certificateHint)
 	}
 	return err
 }
+
+const certificateHint = "does the server want a TLS client certificate?"
+
+func (e *Endpoint) showsNoCertificate() bool { return e.tls != nil && len(e.tls.Certificates) == 0 }

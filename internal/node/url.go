@@ -44,7 +44,7 @@ func (e *Endpoint) setPlace(u *url.URL) error {
 	case "redis", "valkey":
 		return e.setTCP(u)
 	case "rediss", "valkeys":
-		e.tls = &tls.Config{MinVersion: tls.VersionTLS12, ServerName: u.Hostname()}
+		e.tls = &tls.Config{MinVersion: tls.VersionTLS12}
 		return e.setTCP(u)
 	case "unix":
 		return e.setUnix(u)
@@ -64,6 +64,9 @@ func (e *Endpoint) setTCP(u *url.URL) error {
 		return errors.New("its port must be 1 to 65535")
 	}
 	e.network, e.address = "tcp", net.JoinHostPort(host, port)
+	if e.tls != nil {
+		e.tls.ServerName = host
+	}
 	e.Addr = e.address
 	e.Name = u.Host
 	if e.Name == "" {

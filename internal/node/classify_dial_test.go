@@ -1,0 +1,357 @@
+package node_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/gomodule/redigo/redis"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/redisfluster/fluster/health"
+	"github.com/redisfluster/fluster/internal/node"
+	"github.com/redisfluster/fluster/internal/redistest"
+)
+
+// dialFault is a failure of a dial and what it is to mean.
+type dialFault struct {
+	class health.Class
+	write bool
+	local uint64 // faults of our own machine
+	text  string // in the error
+}
+
+// assertDialFails borrows from the pool and holds what comes of it against want.
+func assertDialFails(t *testing.T, pool *redis.Pool, want dialFault) {
+	t.Helper()
+	n, r := over(t, pool)
+	c, err := pool.GetContext(t.Context())
+	require.Error(t, err)
+	var ne *node.Error
+	require.ErrorAs(t, err, &ne)
+	assert.Equal(t, "dial", ne.Op)
+	assert.Contains(t, err.Error(), want.text)
+	assertFate(t, err, true, false)
+	require.NoError(t, c.Close())
+	assert.Zero(t, pool.ActiveCount(), "the pool counts a connection that never was")
+	require.Len(t, r.all(), 1, "one failed dial is one piece of evidence")
+	ev := r.all()[0]
+	assert.Equal(t, want.class, ev.Class, "class of %v", err)
+	assert.Equal(t, want.write, ev.Write)
+	assert.False(t, ev.Verify, "a dial was seen to fail, and needs no probe's word")
+	assert.True(t, ev.Fresh, "only another new connection can clear it")
+	assert.ErrorIs(t, err, ev.Cause)
+	assert.Equal(t, want.local, n.LocalFaults())
+	assert.NotContains(t, fmt.Sprintf("%v %+v %#v", err, err, err), canary)
+}
+
+const canary = "C4n4ry.pass"
+
+// unserved returns the address of a port on which nobody listens.
+func unserved(t *testing.T) string {
+	t.Helper()
+	f := redistest.NewFake(t)
+	f.Refuse()
+	return f.Addr()
+}
+
+func TestWhatKeepsADialFromConnectingIsJudged(t *testing.T) {
+	dir, err := os.MkdirTemp("", "sock")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	left := filepath.Join(dir, "left")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: left, Net: "unix"})
+	require.NoError(t, err)
+	l.SetUnlinkOnClose(false)
+	require.NoError(t, l.Close())
+
+	for name, row := range map[string]struct {
+		url  string
+		want dialFault
+	}{
+		"refused":                   {"redis://" + unserved(t), dialFault{class: health.Hard, text: "refused"}},
+		"no such host":              {"redis://nowhere.invalid", dialFault{class: health.Soft, text: "nowhere.invalid"}},
+		"no such socket":            {"unix://" + dir + "/none", dialFault{class: health.Hard, text: "no such file"}},
+		"socket without its server": {"unix://" + left, dialFault{class: health.Hard, text: "refused"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachPool(t, row.url, func(t *testing.T, pool *redis.Pool, _ bool) { assertDialFails(t, pool, row.want) })
+		})
+	}
+}
+
+func TestWhatAServerDoesToANewConnectionIsJudged(t *testing.T) {
+	for name, row := range map[string]struct {
+		fault    func(f *redistest.Fake)
+		own      dialFault
+		userPool health.Class
+	}{
+		"accept and close":   {(*redistest.Fake).CloseOnAccept, dialFault{class: health.Broken}, health.Broken},
+		"reset":              {resetEach, dialFault{class: health.Broken}, health.Broken},
+		"silence":            {(*redistest.Fake).Hang, dialFault{class: health.Timeout, text: "no connection within"}, health.Timeout},
+		"HTTP":               {answer("HTTP/1.1 400 Bad Request\r\n\r\n"), dialFault{class: health.Soft, text: "begins with"}, health.Soft},
+		"no CR":              {answer("+PONG\n"), dialFault{class: health.Soft}, health.Soft},
+		"a RESP3 push":       {answer(">2\r\n+a\r\n+b\r\n"), dialFault{class: health.Soft}, health.Soft},
+		"half a reply":       {func(f *redistest.Fake) { f.CutReply("", 3) }, dialFault{class: health.Broken}, health.Broken},
+		"a hostile length":   {answer("$9223372036854775806\r\n"), dialFault{class: health.Soft, text: "claims more"}, 0},
+		"loading":            {fail("LOADING Redis is loading"), dialFault{class: health.Refusing}, health.Refusing},
+		"no master":          {fail("MASTERDOWN Link with MASTER is down"), dialFault{class: health.Refusing}, health.Refusing},
+		"failing saves":      {fail("MISCONF Redis is configured to save"), dialFault{class: health.Refusing, write: true}, health.Refusing},
+		"a running script":   {fail("BUSY Redis is busy running a script"), dialFault{class: health.Soft}, health.Soft},
+		"protected mode":     {fail("DENIED Redis is running in protected mode"), dialFault{class: health.Misconfigured}, health.Misconfigured},
+		"no login":           {fail("NOAUTH Authentication required."), dialFault{class: health.Misconfigured}, health.Misconfigured},
+		"an unknown refusal": {fail("ERR no such database"), dialFault{class: health.Misconfigured}, health.Misconfigured},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := redistest.NewFake(t)
+			row.fault(f)
+			url := "redis://" + f.Addr() + "?dial_timeout=300ms&read_timeout=200ms"
+			t.Run("own pool", func(t *testing.T) {
+				// The dial's own limit is the tighter one.
+				assertDialFails(t, parsed(t, "redis://"+f.Addr()+"?dial_timeout=200ms").NewPool(), row.own)
+			})
+			if row.userPool == 0 {
+				return // redigo's reader panics
+			}
+			t.Run("user's pool", func(t *testing.T) {
+				assertDialFails(t, usersPool(t, url), dialFault{class: row.userPool, write: row.own.write})
+			})
+		})
+	}
+}
+
+func answer(raw string) func(*redistest.Fake) { return func(f *redistest.Fake) { f.Answer(raw) } }
+
+func fail(text string) func(*redistest.Fake) { return func(f *redistest.Fake) { f.Fail(text) } }
+
+func resetEach(f *redistest.Fake) {
+	f.Handle(func([]string) []byte { f.Reset(); return []byte{} })
+}
+
+// Errors that this machine cannot be made to produce here are made up as the
+// net package makes them. Those of them that a child process can produce are in
+// TestTheKernelsOwnRefusalsAreJudged.
+func TestErrorsOfTheKernelAreToldApart(t *testing.T) {
+	for errno, want := range map[syscall.Errno]health.Class{
+		syscall.ECONNREFUSED:  health.Hard,
+		syscall.ECONNRESET:    health.Hard,
+		syscall.ETIMEDOUT:     health.Timeout,
+		syscall.EHOSTUNREACH:  health.Soft,
+		syscall.ENETUNREACH:   health.Soft,
+		syscall.ENOENT:        health.Hard,
+		syscall.EMFILE:        health.None,
+		syscall.ENFILE:        health.None,
+		syscall.EADDRNOTAVAIL: health.None,
+		syscall.ENOBUFS:       health.None,
+		syscall.ENOMEM:        health.None,
+		syscall.EACCES:        health.None,
+		syscall.EPERM:         health.None,
+		syscall.EINVAL:        health.None,
+	} {
+		t.Run(errno.Error(), func(t *testing.T) {
+			err := &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", errno)}
+			pool := &redis.Pool{DialContext: func(context.Context) (redis.Conn, error) { return nil, err }}
+			want := dialFault{class: want, text: errno.Error()}
+			if want.class == health.None {
+				want.local = 1
+			}
+			assertDialFails(t, pool, want)
+		})
+	}
+}
+
+func TestAnAddressThatIsNoneIsAMisconfiguration(t *testing.T) {
+	pool := &redis.Pool{DialContext: func(ctx context.Context) (redis.Conn, error) {
+		return redis.DialContext(ctx, "tcp", "host-without-port")
+	}}
+	assertDialFails(t, pool, dialFault{class: health.Misconfigured, text: "missing port"})
+}
+
+func TestALocalAddressThatIsNotOursIsALocalFault(t *testing.T) {
+	f := redistest.NewFake(t)
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1)}}
+	pool := &redis.Pool{DialContext: func(ctx context.Context) (redis.Conn, error) {
+		return redis.DialContext(ctx, "tcp", f.Addr(), redis.DialContextFunc(d.DialContext))
+	}}
+	assertDialFails(t, pool, dialFault{class: health.None, local: 1, text: "cannot assign requested address"})
+}
+
+func TestARefusedLoginIsAMisconfiguration(t *testing.T) {
+	open := redistest.Start(t)
+	locked := redistest.Start(t, "--requirepass", "right."+canary)
+	for name, row := range map[string]struct{ url, text string }{
+		"wrong password":         {"redis://:" + canary + "@" + locked.Addr(), "WRONGPASS"},
+		"unknown user":           {"redis://bob:" + canary + "@" + locked.Addr(), "WRONGPASS"},
+		"no password":            {"redis://" + locked.Addr(), "NOAUTH"},
+		"no password configured": {"redis://:" + canary + "@" + open.Addr(), "without any password"},
+		"database out of range":  {"redis://" + open.Addr() + "/16", "DB index is out of range"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachPool(t, row.url, func(t *testing.T, pool *redis.Pool, _ bool) {
+				assertDialFails(t, pool, dialFault{class: health.Misconfigured, text: row.text})
+			})
+		})
+	}
+}
+
+func TestAPasswordChangedLiveIsAMisconfiguration(t *testing.T) {
+	s := redistest.Start(t, "--requirepass", canary)
+	before := s.URL()
+	s.SetPassword("another." + canary)
+	eachPool(t, before, func(t *testing.T, pool *redis.Pool, _ bool) {
+		assertDialFails(t, pool, dialFault{class: health.Misconfigured, text: "WRONGPASS"})
+	})
+}
+
+func TestAUserWhoMayNotSelectIsAMisconfigurationAndNotAnotherDatabase(t *testing.T) {
+	s := redistest.Start(t)
+	s.Do("ACL", "SETUSER", "bob", "on", ">"+canary, "~*", "+@all", "-select")
+	eachPool(t, "redis://bob:"+canary+"@"+s.Addr()+"/3", func(t *testing.T, pool *redis.Pool, _ bool) {
+		assertDialFails(t, pool, dialFault{class: health.Misconfigured, text: "NOPERM"})
+	})
+}
+
+func TestAUserWhoMayNotPingOrNameHisConnectionMayUseIt(t *testing.T) {
+	s := redistest.Start(t)
+	s.Do("ACL", "SETUSER", "bob", "on", ">secret", "~*", "+@all", "-ping", "-client")
+	eachPool(t, "redis://bob:secret@"+s.Addr()+"?client_name=me", func(t *testing.T, pool *redis.Pool, _ bool) {
+		_, r := over(t, pool)
+		c := pool.Get()
+		defer c.Close()
+		_, err := c.Do("SET", "k", "v")
+		require.NoError(t, err)
+		assert.Empty(t, r.all())
+	})
+}
+
+// A full server answers the first command of a new connection, whatever it is,
+// and hangs up. The answer must not be lost for the end of file after it.
+func TestAFullServerIsSeenInTheDialAndNotAsGone(t *testing.T) {
+	for name, args := range map[string][]string{"open": nil, "with a password": {"--requirepass", canary}} {
+		t.Run(name, func(t *testing.T) {
+			s := redistest.Start(t, args...)
+			admin := s.Pool(redistest.PoolOptions{}).Get()
+			defer admin.Close()
+			_, err := admin.Do("CONFIG", "SET", "maxclients", 1)
+			require.NoError(t, err)
+			eachPool(t, s.URL(), func(t *testing.T, pool *redis.Pool, _ bool) {
+				assertDialFails(t, pool, dialFault{class: health.Soft, text: "max number of clients"})
+			})
+		})
+	}
+}
+
+func TestProtectedModeIsAMisconfiguration(t *testing.T) {
+	ip := ownAddress(t)
+	s := redistest.Start(t, "--bind", "127.0.0.1", ip, "--protected-mode", "yes")
+	eachPool(t, "redis://"+net.JoinHostPort(ip, fmt.Sprint(s.Port())), func(t *testing.T, pool *redis.Pool, _ bool) {
+		assertDialFails(t, pool, dialFault{class: health.Misconfigured, text: "DENIED"})
+	})
+}
+
+// ownAddress returns an IPv4 address of this machine that is not the loopback's.
+func ownAddress(t *testing.T) string {
+	t.Helper()
+	addrs, err := net.InterfaceAddrs()
+	require.NoError(t, err)
+	for _, a := range addrs {
+		if ip, ok := a.(*net.IPNet); ok && ip.IP.To4() != nil && !ip.IP.IsLoopback() {
+			return ip.IP.String()
+		}
+	}
+	t.Skip("this machine has no address but the loopback's, from which protected mode takes everybody")
+	return ""
+}
+
+func TestTheCallersOwnLimitIsNoEvidenceInADial(t *testing.T) {
+	for name, limit := range map[string]func(context.Context) (context.Context, context.CancelFunc){
+		"deadline": func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithTimeout(ctx, 30*time.Millisecond)
+		},
+		"cancelled": func(ctx context.Context) (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancel(ctx)
+			time.AfterFunc(30*time.Millisecond, cancel)
+			return ctx, cancel
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := redistest.NewFake(t)
+			f.Hang()
+			eachPool(t, "redis://"+f.Addr()+"?dial_timeout=20s&read_timeout=20s", func(t *testing.T, pool *redis.Pool, _ bool) {
+				n, r := over(t, pool)
+				ctx, cancel := limit(t.Context())
+				defer cancel()
+				_, err := pool.GetContext(ctx)
+				require.Error(t, err)
+				assertFate(t, err, true, false)
+				for _, ev := range r.all() {
+					assert.Equal(t, health.Ask, ev.Class, "nothing worse than a question")
+				}
+				assert.Zero(t, n.LocalFaults())
+				assert.Zero(t, pool.ActiveCount())
+			})
+		})
+	}
+}
+
+func TestADialOfWhoHasNoTimeLeftIsNotBegun(t *testing.T) {
+	f := redistest.NewFake(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	eachPool(t, "redis://"+f.Addr(), func(t *testing.T, pool *redis.Pool, _ bool) {
+		_, r := over(t, pool)
+		for range 50 {
+			_, err := pool.GetContext(ctx)
+			require.ErrorIs(t, err, context.Canceled)
+			assertFate(t, err, true, false)
+		}
+		assert.Empty(t, r.all())
+		assert.Zero(t, f.Accepted())
+	})
+}
+
+func TestAFullPoolIsNoEvidence(t *testing.T) {
+	f := redistest.NewFake(t)
+	t.Run("that does not wait", func(t *testing.T) {
+		pool := parsed(t, "redis://"+f.Addr()+"?pool_size=1").NewPool()
+		_, r := over(t, pool)
+		held := pool.Get()
+		defer held.Close()
+		_, err := pool.GetContext(t.Context())
+		require.ErrorIs(t, err, redis.ErrPoolExhausted)
+		assertFate(t, err, true, false)
+		assert.Empty(t, r.all())
+	})
+	t.Run("that waits", func(t *testing.T) {
+		pool := parsed(t, "redis://"+f.Addr()+"?pool_size=1&pool_wait=true").NewPool()
+		_, r := over(t, pool)
+		held := pool.Get()
+		defer held.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		_, err := pool.GetContext(ctx)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.False(t, node.MaybeExecuted(err))
+		assert.Empty(t, r.all())
+	})
+}
+
+func TestADialFunctionThatReturnsNothingIsAnErrorAndNoPanic(t *testing.T) {
+	pool := &redis.Pool{Dial: func() (redis.Conn, error) { return nil, nil }}
+	assertDialFails(t, pool, dialFault{class: health.Soft, text: "neither a connection nor an error"})
+}
+
+func TestAnErrorOfTheUsersDialFunctionKeepsItsIdentity(t *testing.T) {
+	mine := errors.New("vault is sealed")
+	pool := &redis.Pool{Dial: func() (redis.Conn, error) { return nil, mine }}
+	assertDialFails(t, pool, dialFault{class: health.Soft, text: "vault is sealed"})
+	_, err := pool.GetContext(t.Context())
+	assert.ErrorIs(t, err, mine)
+}
