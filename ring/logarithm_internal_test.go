@@ -25,11 +25,11 @@ func lots() []uint64 {
 
 func TestTheCostOfALotIsItsLogarithm(t *testing.T) {
 	for _, lot := range lots() {
-		if lot >= math.MaxUint64-1 {
-			continue // cost of 1-x = 2^-64 is that of both, lest it be infinite
-		}
 		want := -math.Log1p(-float64(lot)/(1<<64)) / math.Ln2
-		if rest := ^lot; rest < 1<<53 { // 1-x is exact where x is not
+		switch rest := ^lot; {
+		case rest == 0:
+			want = 65
+		case rest < 1<<53: // then it is exact as a float64, and lot is not
 			want = 64 - math.Log2(float64(rest))
 		}
 		got := float64(logTable().cost(lot)) / (1 << logBits)

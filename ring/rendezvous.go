@@ -69,7 +69,7 @@ func chooseWeighted(h uint64, among []candidate) int {
 }
 
 const (
-	logBits   = 57 // binary places of a logarithm; those of 1-x go up to 64, so 57 leave no overflow
+	logBits   = 57 // binary places of a cost; costs go up to 65, so it fits into 64 bits
 	logDigits = 32 // of these, the places that the table's entries are exact to
 	logSteps  = 256
 )
@@ -106,9 +106,10 @@ func log2(m uint64) uint64 {
 
 // cost returns -log2(1-x) in units of 2^-57, x being lot/2^64. It goes
 // straight from one entry of the table to the next, which is off by less than
-// a part in 500 and keeps the order of lots.
+// a part in 500 and keeps the order of lots. The largest lot, for which that
+// would be infinite, costs 65.
 func (t *logarithms) cost(lot uint64) uint64 {
-	y := max(^lot, 1)
+	y := ^lot // 1-x, less 2^-64
 	zeros := bits.LeadingZeros64(y)
 	y <<= zeros
 	i := y >> 55 & (logSteps - 1)
