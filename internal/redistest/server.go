@@ -95,21 +95,13 @@ func newServer(t testing.TB, network string, args []string) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{t: t, dir: dir, network: network, args: withDefaults(args), password: option(args, "--requirepass")}
+	s := &Server{t: t, dir: dir, network: network, args: slices.Concat(defaults, args), password: option(args, "--requirepass")}
 	t.Cleanup(s.cleanup)
 	return s
 }
 
-// withDefaults puts before args what they leave open.
-func withDefaults(args []string) []string {
-	full := []string{"--bind", "127.0.0.1"}
-	for name, value := range map[string]string{"--save": "", "--appendonly": "no"} {
-		if !slices.Contains(args, name) {
-			full = append(full, name, value)
-		}
-	}
-	return append(full, args...)
-}
+// defaults are the options that all servers begin with; a later option wins.
+var defaults = []string{"--bind", "127.0.0.1", "--save", "", "--appendonly", "no"}
 
 // option returns the last value of a command line option, or "".
 func option(args []string, name string) string {

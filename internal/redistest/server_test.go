@@ -48,6 +48,15 @@ func TestAServerKeepsNothingOnDiskUnlessToldTo(t *testing.T) {
 	}
 }
 
+func TestOptionsWinOverTheDefaults(t *testing.T) {
+	s := redistest.Start(t, "--save", "900 1", "--maxclients", "77")
+	for name, want := range map[string]string{"save": "900 1", "maxclients": "77", "appendonly": "no"} {
+		got, err := redis.StringMap(s.Do("CONFIG", "GET", name), nil)
+		require.NoError(t, err)
+		assert.Equal(t, want, got[name])
+	}
+}
+
 func TestAKilledServerRefusesAndComesBackAtTheSameAddress(t *testing.T) {
 	s := redistest.Start(t)
 	addr, pid := s.Addr(), s.PID()
