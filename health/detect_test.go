@@ -174,11 +174,15 @@ func TestSoftEvidence(t *testing.T) {
 			assert.Zero(t, w.Status(0).Failures)
 		})
 	})
-	t.Run("asks for a probe that dials", func(t *testing.T) {
+	t.Run("asks for a probe that dials, if dialing is what failed", func(t *testing.T) {
 		live(t, 2, health.Config{}, func(w *world) {
-			soft(w)
-			synctest.Wait()
-			assert.True(t, w.servers[0].last().Fresh)
+			for _, fresh := range []bool{false, true} {
+				ev := w.evidence(0, health.Soft, errSilent)
+				ev.Fresh = fresh
+				w.Report(w.t.Context(), 0, ev)
+				synctest.Wait()
+				assert.Equal(t, fresh, w.servers[0].last().Fresh)
+			}
 		})
 	})
 }

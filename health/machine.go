@@ -92,9 +92,6 @@ func (ev Evidence) withCause() Evidence {
 
 // report takes evidence from traffic. Evidence against a node that is out, or
 // from a connection dialed before its last penalty, changes nothing.
-//
-// A soft failure asks for a fresh probe: it may be that only new connections
-// fail, and one that was kept would clear the node each time.
 func (m *machine) report(now time.Time, ev Evidence) verdict {
 	ev = ev.withCause()
 	if !m.state.Live || ev.Generation != m.state.Generation {
@@ -116,7 +113,7 @@ func (m *machine) report(now time.Time, ev Evidence) verdict {
 			return v
 		}
 	}
-	m.ask(ProbeRequest{Fresh: ev.Fresh || ev.Class == Soft, Write: ev.Write})
+	m.ask(ProbeRequest{Fresh: ev.Fresh, Write: ev.Write})
 	return m.judge(now)
 }
 

@@ -135,7 +135,7 @@ func TestAskedProbesAreShared(t *testing.T) {
 	require.True(t, begun)
 	assert.Equal(t, ProbeRequest{Write: true}, req)
 
-	m.report(epoch, Evidence{Class: Soft})
+	m.report(epoch, Evidence{Class: Soft, Fresh: true})
 	m.report(epoch, Evidence{Class: Soft})
 	m.finish(epoch, Evidence{Class: Alive})
 	req, begun = m.begin(epoch)

@@ -108,6 +108,7 @@ func (p *play) report(t *rapid.T) {
 		Cause:      errFault,
 		Verify:     rapid.IntRange(0, 3).Draw(t, "verify") == 0,
 		Write:      rapid.IntRange(0, 3).Draw(t, "write") == 0,
+		Fresh:      rapid.IntRange(0, 3).Draw(t, "fresh") == 0,
 		Conn:       uint64(rapid.IntRange(1, 5).Draw(t, "conn")),
 		Generation: p.group.nodes[i].state.Generation,
 		Sent:       p.now.Add(-200 * ms),

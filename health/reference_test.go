@@ -104,7 +104,7 @@ func (r *reference) report(now time.Time, i int, ev Evidence) {
 		n.log = append(n.log, record{at: now, class: Soft})
 	}
 	n.wanted = true
-	n.wish.Fresh = n.wish.Fresh || ev.Class == Soft
+	n.wish.Fresh = n.wish.Fresh || ev.Fresh
 	n.wish.Write = n.wish.Write || ev.Write
 	r.judge(now, n, ev.Class)
 }
