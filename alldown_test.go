@@ -130,9 +130,12 @@ func TestRow48CloseUnderTrafficFailsEveryCallWithErrClosed(t *testing.T) {
 			_, err := n.Pool.GetContext(t.Context())
 			require.ErrorIs(t, err, fluster.ErrClosed)
 		}
+		steps := 0
 		for _, err := range c.Iter(t.Context()) {
 			require.ErrorIs(t, err, fluster.ErrClosed)
+			steps++
 		}
+		require.Equal(t, 1, steps)
 		require.ErrorIs(t, c.WaitReady(t.Context()), fluster.ErrClosed)
 	}
 }

@@ -34,7 +34,7 @@ func (l *ledger) Write(p []byte) (int, error) {
 
 // print writes v in every way that a program might.
 func (l *ledger) print(v any) {
-	fmt.Fprintf(l, "%v\n%+v\n%#v\n%s\n", v, v, v, v)
+	_, _ = fmt.Fprintf(l, "%v\n%+v\n%#v\n%s\n", v, v, v, v)
 	if b, err := json.Marshal(v); err == nil {
 		_, _ = l.Write(b)
 	}

@@ -104,21 +104,22 @@ func ParseNode(rawURL string) (Node, error) {
 	return Node{Name: e.Name, Addr: e.Addr, Pool: e.NewPool(), Weight: e.Weight}, nil
 }
 
-// check says what is wrong with a node, by the name of its field.
-func (n Node) check() error {
+// flaw says what is wrong with a node, beginning with the name of its field, or
+// is empty.
+func (n Node) flaw() string {
 	switch {
 	case n.Name == "":
-		return errors.New("Name is empty")
+		return "Name is empty"
 	case n.Pool == nil:
-		return errors.New("Pool is nil")
+		return "Pool is nil"
 	case n.Pool.Dial == nil && n.Pool.DialContext == nil:
-		return errors.New("Pool has neither Dial nor DialContext")
+		return "Pool has neither Dial nor DialContext"
 	case n.Weight < 0:
-		return fmt.Errorf("Weight is %d; it must not be negative", n.Weight)
+		return fmt.Sprintf("Weight is %d; it must not be negative", n.Weight)
 	case n.Pool.ActiveCount() > 0:
-		return errors.New("Pool has connections already; it must not be used before New")
+		return "Pool has connections already; it must not be used before New"
 	}
-	return nil
+	return ""
 }
 
 // checkNodes refuses a list that cannot make a cluster.
@@ -128,8 +129,8 @@ func checkNodes(nodes []Node) error {
 	}
 	seen := make(map[string]int, len(nodes))
 	for i, n := range nodes {
-		if err := n.check(); err != nil {
-			return fmt.Errorf("fluster: Config.Nodes[%d].%w", i, err)
+		if flaw := n.flaw(); flaw != "" {
+			return fmt.Errorf("fluster: Config.Nodes[%d].%s", i, flaw)
 		}
 		if j, twice := seen[n.Name]; twice {
 			return fmt.Errorf("fluster: Config.Nodes[%d].Name is %q, as is that of Config.Nodes[%d]", i, n.Name, j)
