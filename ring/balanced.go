@@ -181,7 +181,8 @@ func quotas(nodes []candidate) []int {
 // sum hashes all that decides placement, in the order of names: the rule
 // itself, the names and weights, and the table.
 func (r *balanced) sum(nodes []Node) uint64 {
-	data := []byte("fluster ring.Balanced 1\n")
+	data := make([]byte, 0, 2*slots+32*len(nodes))
+	data = append(data, "fluster ring.Balanced 1\n"...)
 	rank := make([]uint16, len(nodes))
 	for i, c := range r.nodes {
 		name := nodes[c.node].Name
@@ -207,7 +208,12 @@ func (r *balanced) View(live []bool) View {
 	if !slices.Contains(live, false) {
 		return &r.table
 	}
-	v := &partial{table: &r.table, live: slices.Clone(live), choose: r.choose}
+	v := &partial{
+		table:  &r.table,
+		live:   slices.Clone(live),
+		living: make([]candidate, 0, len(live)),
+		choose: r.choose,
+	}
 	for _, n := range r.nodes {
 		if live[n.node] {
 			v.living = append(v.living, n)

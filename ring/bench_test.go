@@ -79,6 +79,7 @@ func againstFloor(b *testing.B, v ring.View, keys []string) {
 func BenchmarkLocateInParallel(b *testing.B) {
 	keys, v := randomKeys(1<<16), build(b, equalNodes(100)).View(nil)
 	b.ReportAllocs()
+	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
 		for i := rand.N(len(keys)); pb.Next(); i++ {
 			v.Locate(keys[i%len(keys)])
