@@ -18,6 +18,7 @@ type call struct {
 	op      string // a command's name, "flush" or "receive"
 	bare    bool   // Do without a command: it only collects replies
 	receive bool
+	refused bool            // commands were refused before, which the caller may not have noticed
 	due     int64           // replies that were due before
 	written uint64          // bytes that had left before
 	dead    *error          // the connection was broken before, by this
@@ -26,14 +27,30 @@ type call struct {
 }
 
 func (c *conn) begin(cmd string) call {
-	k := call{conn: c, op: cmd, due: c.pending.Load(), dead: c.dead.Load()}
-	if cmd == "" {
-		k.op, k.bare = "receive", true
-	}
+	k := call{conn: c, op: opOf(cmd), bare: cmd == "", due: c.pending.Load(), dead: c.dead.Load()}
 	if c.guard != nil {
 		k.written = c.guard.written.Load()
 	}
 	c.sent.Store(c.node.clock())
+	return k
+}
+
+// opOf names a Do for an error.
+func opOf(cmd string) string {
+	if cmd == "" {
+		return "receive"
+	}
+	return cmd
+}
+
+// beginDo begins a call that collects all replies that are due, or fails for
+// all of them: as in redigo, none is due afterwards.
+func (c *conn) beginDo(cmd string) call {
+	k := c.begin(cmd)
+	if k.due > 0 {
+		c.pending.Store(0)
+	}
+	k.refused = k.dead != nil && c.refused.Swap(false)
 	return k
 }
 
@@ -42,7 +59,7 @@ func (c *conn) beginReceive() call {
 }
 
 // idle reports a Do that has nothing to send and nothing to collect.
-func (k *call) idle() bool { return k.bare && k.due == 0 }
+func (k *call) idle() bool { return k.bare && k.due == 0 && !k.refused }
 
 // watch makes the connection close when ctx ends.
 func (k *call) watch(ctx context.Context) {
@@ -66,13 +83,9 @@ func (k *call) context() context.Context {
 	return context.Background()
 }
 
-// notSent is the outcome of a call that was not tried, since the connection is
-// broken, or since there was nothing to do. What was sent before and not
-// answered may have been executed.
+// notSent is the error of a call that was not tried, since the connection is
+// broken. What was sent before and not answered may have been executed.
 func (c *conn) notSent(k call) error {
-	if k.dead == nil {
-		return nil
-	}
 	return c.node.error(k.op, *k.dead, k.due > 0)
 }
 
@@ -148,7 +161,6 @@ func (c *conn) noteReplies(k call) {
 	c.replied.Store(c.node.clock())
 	c.consumed.Add(uint64(read))
 	if k.due > 0 {
-		c.pending.Store(0)
 		c.waits.Store(false)
 	}
 }

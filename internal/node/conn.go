@@ -23,6 +23,7 @@ type conn struct {
 
 	pending  atomic.Int64  // commands sent whose replies are to be received
 	waits    atomic.Bool   // one of these may rightly be silent for long
+	refused  atomic.Bool   // a Send was refused, since the connection was broken
 	consumed atomic.Uint64 // replies that the caller was given
 	sent     atomic.Int64  // when the last command was sent, by the node's clock
 	replied  atomic.Int64  // when the last reply was read, by the node's clock
@@ -77,8 +78,11 @@ func (c *conn) Err() error {
 
 // Do sends a command and returns its reply, as redigo's Do does.
 func (c *conn) Do(cmd string, args ...any) (any, error) {
-	k := c.begin(cmd)
-	if k.dead != nil || k.idle() {
+	k := c.beginDo(cmd)
+	if k.idle() {
+		return nil, nil
+	}
+	if k.dead != nil {
 		return nil, c.notSent(k)
 	}
 	reply, err := c.inner.Do(cmd, args...)
@@ -87,8 +91,11 @@ func (c *conn) Do(cmd string, args ...any) (any, error) {
 
 // DoWithTimeout is Do with a limit of its own for reading the reply.
 func (c *conn) DoWithTimeout(limit time.Duration, cmd string, args ...any) (any, error) {
-	k := c.begin(cmd)
-	if k.dead != nil || k.idle() {
+	k := c.beginDo(cmd)
+	if k.idle() {
+		return nil, nil
+	}
+	if k.dead != nil {
 		return nil, c.notSent(k)
 	}
 	reply, err := redis.DoWithTimeout(c.inner, limit, cmd, args...)
@@ -99,11 +106,14 @@ func (c *conn) DoWithTimeout(limit time.Duration, cmd string, args ...any) (any,
 // a reply is still due on it. A context that is over already costs nothing: the
 // connection stays good. It starts no goroutine unless ctx ends under way.
 func (c *conn) DoContext(ctx context.Context, cmd string, args ...any) (any, error) {
-	k := c.begin(cmd)
 	if err := ctx.Err(); err != nil {
-		return nil, c.node.error(k.op, err, false)
+		return nil, c.node.error(opOf(cmd), err, false)
 	}
-	if k.dead != nil || k.idle() {
+	k := c.beginDo(cmd)
+	if k.idle() {
+		return nil, nil
+	}
+	if k.dead != nil {
 		return nil, c.notSent(k)
 	}
 	k.watch(ctx)
@@ -115,6 +125,7 @@ func (c *conn) DoContext(ctx context.Context, cmd string, args ...any) (any, err
 func (c *conn) Send(cmd string, args ...any) error {
 	k := c.begin(cmd)
 	if k.dead != nil {
+		c.refused.Store(true)
 		return c.notSent(k)
 	}
 	if mayWait(cmd) {
