@@ -56,6 +56,7 @@ func (b *notebook) accusations() []health.Evidence {
 type watched struct {
 	*node.Node
 	*notebook
+	own bool // dialed by the library
 }
 
 // watchPool makes p the pool of a watched node.
@@ -72,7 +73,9 @@ func watchPool(t testing.TB, p *redis.Pool) *watched {
 // the URL says otherwise; options start with a question mark or are empty.
 func watchURL(t testing.TB, url, options string) *watched {
 	t.Helper()
-	return watchPool(t, urlPool(t, url, options))
+	w := watchPool(t, urlPool(t, url, options))
+	w.own = true
+	return w
 }
 
 func urlPool(t testing.TB, url, options string) *redis.Pool {
