@@ -1,0 +1,158 @@
+// Package redisserver runs redis-server children on loopback ports for as long
+// as a measurement lasts.
+package redisserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gomodule/redigo/redis"
+)
+
+const (
+	patience = 20 * time.Second // for one server to serve
+	attempts = 10               // to find a port that nobody takes meanwhile
+
+	// Below the range from which kernels take the source ports of connections.
+	firstPort = 12000
+	lastPort  = 32000
+)
+
+// Server is a running redis-server without persistence.
+type Server struct {
+	addr   string
+	dir    string
+	cmd    *exec.Cmd
+	exited chan struct{} // closed when the process is gone and waited for
+}
+
+// Addr returns the server's host and port.
+func (s *Server) Addr() string { return s.addr }
+
+// Close kills the server, waits until it is gone, and removes its directory.
+// Calling it again does nothing.
+func (s *Server) Close() {
+	_ = s.cmd.Process.Kill() // an error means that it is gone
+	<-s.exited
+	_ = os.RemoveAll(s.dir)
+}
+
+// Start runs n servers on free loopback ports and waits until they answer. The
+// caller closes them. If it returns an error, none is left.
+func Start(ctx context.Context, n int) ([]*Server, error) {
+	servers := make([]*Server, 0, n)
+	for range n {
+		s, err := startOne(ctx)
+		if err != nil {
+			CloseAll(servers)
+			return nil, fmt.Errorf("start redis-server: %w", err)
+		}
+		servers = append(servers, s)
+	}
+	return servers, nil
+}
+
+// CloseAll closes servers.
+func CloseAll(servers []*Server) {
+	for _, s := range servers {
+		s.Close()
+	}
+}
+
+// startOne tries one port after the other: between the look for a free port and
+// its use, another process may take it.
+func startOne(ctx context.Context) (*Server, error) {
+	var last error
+	for range attempts {
+		s, err := launch(firstPort + rand.IntN(lastPort-firstPort))
+		if err != nil {
+			return nil, err
+		}
+		if last = s.awaitReady(ctx); last == nil {
+			return s, nil
+		}
+		s.Close()
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, last
+}
+
+// launch starts a process that is to serve at port.
+func launch(port int) (*Server, error) {
+	dir, err := os.MkdirTemp("", "bench-redis")
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{dir: dir, addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), exited: make(chan struct{})}
+	s.cmd = exec.Command("redis-server", "--port", strconv.Itoa(port), "--bind", "127.0.0.1",
+		"--dir", dir, "--logfile", s.log(), "--save", "", "--appendonly", "no")
+	s.cmd.SysProcAttr = dieWithParent()
+	if err := s.cmd.Start(); err != nil {
+		_ = os.RemoveAll(dir)
+		return nil, err
+	}
+	go func() {
+		defer close(s.exited)
+		_ = s.cmd.Wait() // how it ended is in its log
+	}()
+	return s, nil
+}
+
+func (s *Server) log() string { return filepath.Join(s.dir, "log") }
+
+// awaitReady waits until the process serves, or has ended, or patience is over.
+func (s *Server) awaitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		err := s.ready(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-s.exited:
+			return errors.Join(err, s.lastWords())
+		case <-ctx.Done():
+			return errors.Join(err, context.Cause(ctx), s.lastWords())
+		}
+	}
+}
+
+// ready returns nil if the server answers, and is this one: another process may
+// have the port.
+func (s *Server) ready(ctx context.Context) error {
+	conn, err := redis.DialContext(ctx, "tcp", s.addr, redis.DialReadTimeout(time.Second))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	info, err := redis.String(conn.Do("INFO", "server"))
+	if err != nil {
+		return err
+	}
+	if !strings.Contains(info, fmt.Sprintf("process_id:%d\r\n", s.cmd.Process.Pid)) {
+		return fmt.Errorf("%s is served by another process", s.addr)
+	}
+	return nil
+}
+
+// lastWords returns the server's log as an error.
+func (s *Server) lastWords() error {
+	log, err := os.ReadFile(s.log())
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("its log: %s", log)
+}

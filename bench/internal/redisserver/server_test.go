@@ -1,0 +1,61 @@
+package redisserver_test
+
+import (
+	"context"
+	"net"
+	"os"
+	"testing"
+
+	"github.com/gomodule/redigo/redis"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/redisfluster/fluster/bench/internal/redisserver"
+)
+
+func TestServersServeUntilTheyAreClosed(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	servers, err := redisserver.Start(t.Context(), 2)
+	require.NoError(t, err)
+	defer redisserver.CloseAll(servers)
+	for _, s := range servers {
+		conn, err := redis.Dial("tcp", s.Addr())
+		require.NoError(t, err)
+		_, err = conn.Do("SET", "at", s.Addr())
+		require.NoError(t, err)
+		at, err := redis.String(conn.Do("GET", "at"))
+		require.NoError(t, err)
+		assert.Equal(t, s.Addr(), at, "each is a server of its own")
+		require.NoError(t, conn.Close())
+	}
+	redisserver.CloseAll(servers)
+	for _, s := range servers {
+		_, err := net.Dial("tcp", s.Addr())
+		require.Error(t, err)
+	}
+	assertNothingLeft(t)
+}
+
+func TestAStartThatIsCancelledLeavesNothing(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := redisserver.Start(ctx, 1)
+	require.ErrorIs(t, err, context.Canceled)
+	assertNothingLeft(t)
+}
+
+func TestAMissingRedisServerIsNamed(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	t.Setenv("PATH", t.TempDir())
+	_, err := redisserver.Start(t.Context(), 1)
+	require.ErrorContains(t, err, "redis-server")
+	assertNothingLeft(t)
+}
+
+func assertNothingLeft(t *testing.T) {
+	t.Helper()
+	left, err := os.ReadDir(os.TempDir())
+	require.NoError(t, err)
+	assert.Empty(t, left)
+}
