@@ -340,7 +340,7 @@ func TestShareOfNodesThatMayBeOut(t *testing.T) {
 		nodes int
 		most  int
 	}{
-		{0, 3, 3}, {1, 3, 3}, {0.5, 3, 1}, {0.5, 4, 2}, {0.1, 3, 0}, {0.1, 10, 1}, {0.7, 10, 7}, {2.0 / 3, 3, 2},
+		{0, 3, 3}, {1, 3, 3}, {0.5, 3, 1}, {0.5, 4, 2}, {0.1, 3, 0}, {0.1, 10, 1}, {0.7, 10, 7}, {2.0 / 3, 3, 2}, {0.29, 100, 29},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, test.nodes, health.Config{MaxDown: test.share})

@@ -43,14 +43,11 @@ func (g *group) start(now time.Time) {
 // it claims is open until a probe settles it.
 func (g *group) report(now time.Time, i int, ev Evidence) bool {
 	m := g.nodes[i]
-	if !m.state.Live || ev.Generation != m.state.Generation {
-		return false
-	}
 	g.carryOut(now, i, m.report(now, ev))
 	if ev.Class > Alive {
 		g.nudged = append(g.nudged, i)
 	}
-	return m.state.Live && ev.settles()
+	return ev.settles() && m.concerned(ev)
 }
 
 // tick does what is due at node i.

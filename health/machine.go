@@ -82,6 +82,13 @@ func (ev Evidence) settles() bool {
 	return ev.Class == Broken || ev.Class == Timeout || ev.Verify && ev.Class > Ask
 }
 
+// concerned reports whether evidence from traffic says anything of the node as
+// it is: it does not while the node is out, nor if it comes from a connection
+// dialed before the last penalty.
+func (m *machine) concerned(ev Evidence) bool {
+	return m.state.Live && ev.Generation == m.state.Generation
+}
+
 // withCause returns ev with some cause, if it is against the node.
 func (ev Evidence) withCause() Evidence {
 	if ev.Cause == nil && ev.Class > Ask {
@@ -90,11 +97,10 @@ func (ev Evidence) withCause() Evidence {
 	return ev
 }
 
-// report takes evidence from traffic. Evidence against a node that is out, or
-// from a connection dialed before its last penalty, changes nothing.
+// report takes evidence from traffic.
 func (m *machine) report(now time.Time, ev Evidence) verdict {
 	ev = ev.withCause()
-	if !m.state.Live || ev.Generation != m.state.Generation {
+	if !m.concerned(ev) {
 		return verdict{}
 	}
 	switch ev.Class {
