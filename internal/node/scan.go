@@ -1,6 +1,10 @@
 package node
 
-import "fmt"
+import (
+	"bytes"
+	"fmt"
+	"math"
+)
 
 // Bounds of what a reply may claim. They are generous for any sane use; the
 // size of a whole reply is a setting.
@@ -10,17 +14,18 @@ const (
 )
 
 // elementSize is what one element of an array costs to hold before its own
-// contents come: an interface value.
-const elementSize = 16
+// contents come: an interface value, and the header that it points to.
+const elementSize = 16 + 24
 
 // replyError is a reply that breaks the protocol or claims more than it may.
 type replyError struct{ what string }
 
 func (e *replyError) Error() string { return "reply refused: " + e.what }
 
-// scanner follows a stream of RESP2 replies, byte by byte as they come in, and
-// refuses one that claims more than it may before a reader that trusts its
-// claims sees it. It keeps no bytes. The zero value with a limit is ready.
+// scanner follows a stream of RESP2 replies as they come in, cut anywhere, and
+// refuses one that breaks the protocol or claims more than it may, before a
+// reader that trusts its claims sees it. It keeps no bytes. The zero value with
+// a limit is ready; after an error it is of no more use.
 //
 // The protocol is RESP2 of https://redis.io/docs/latest/develop/reference/protocol-spec/.
 type scanner struct {
@@ -30,125 +35,200 @@ type scanner struct {
 	claimed int64           // by the reply under way
 	depth   int             // of arrays that are open
 	left    [maxDepth]int64 // elements to come, for each open array
-	skip    int64           // bytes of a bulk string to come, with its CRLF
+	skip    int64           // bytes of a bulk string to come
+	tail    int             // bytes of the CRLF behind it to come
 
-	line   int   // bytes of the line under way
-	kind   byte  // its first byte
-	number int64 // the length that it spells, if it is one
-	null   bool  // the length is negative
-	cr     bool  // the last byte was CR
+	line   int    // bytes of the line under way
+	kind   byte   // its first byte
+	cr     bool   // its last byte was CR
+	minus  bool   // its number is negative
+	digits int    // how many digits its number has so far
+	number uint64 // and what they spell
 }
 
 // idle reports whether the stream stands between two replies.
-func (s *scanner) idle() bool { return s.depth == 0 && s.skip == 0 && s.line == 0 }
+func (s *scanner) idle() bool { return s.depth == 0 && s.skip == 0 && s.tail == 0 && s.line == 0 }
 
 // scan takes the next bytes of the stream.
 func (s *scanner) scan(p []byte) error {
 	for len(p) > 0 {
-		if s.skip > 0 {
-			n := min(s.skip, int64(len(p)))
-			s.skip -= n
-			p = p[n:]
-			if s.skip == 0 {
-				s.element()
-			}
-			continue
-		}
-		ended, err := s.lineByte(p[0])
+		n, err := s.step(p)
 		if err != nil {
 			return err
 		}
-		p = p[1:]
-		if ended {
-			if err := s.lineEnd(); err != nil {
-				return err
-			}
+		p = p[n:]
+	}
+	return nil
+}
+
+// step takes some of the bytes and returns how many.
+func (s *scanner) step(p []byte) (int, error) {
+	switch {
+	case s.skip > 0:
+		n := min(s.skip, int64(len(p)))
+		s.skip -= n
+		return int(n), nil
+	case s.tail > 0:
+		return 1, s.tailByte(p[0])
+	default:
+		return s.linePart(p)
+	}
+}
+
+// tailByte takes one byte of the CRLF behind a bulk string.
+func (s *scanner) tailByte(b byte) error {
+	if b != "\n\r"[s.tail-1] {
+		return &replyError{"a bulk string is not as long as it claims"}
+	}
+	s.tail--
+	if s.tail == 0 {
+		s.element()
+	}
+	return nil
+}
+
+// linePart takes bytes up to the end of the line, or as many as there are.
+func (s *scanner) linePart(p []byte) (int, error) {
+	n := bytes.IndexByte(p, '\n') + 1
+	ended := n > 0
+	if !ended {
+		n = len(p)
+	}
+	part := p[:n]
+	if s.line == 0 {
+		if err := s.lineStart(p[0]); err != nil {
+			return 0, err
+		}
+		part = part[1:]
+	}
+	if s.line += n; s.line > maxLine {
+		return 0, &replyError{fmt.Sprintf("a line is longer than %d bytes", maxLine)}
+	}
+	if err := s.lineText(part); err != nil {
+		return 0, err
+	}
+	if !ended {
+		return n, nil
+	}
+	return n, s.lineEnd()
+}
+
+func (s *scanner) lineStart(kind byte) error {
+	switch kind {
+	case '+', '-', ':', '$', '*':
+		s.kind, s.cr, s.minus, s.digits, s.number = kind, false, false, 0, 0
+		return nil
+	}
+	return &replyError{fmt.Sprintf("it begins with %q", kind)}
+}
+
+// lineText takes what follows the first byte of a line, or a part of it: any
+// text, or digits between an optional minus and CRLF.
+func (s *scanner) lineText(part []byte) error {
+	if s.kind == '+' || s.kind == '-' {
+		if text := bytes.TrimSuffix(part, []byte{'\n'}); len(text) > 0 {
+			s.cr = text[len(text)-1] == '\r'
+		}
+		return nil
+	}
+	for _, b := range part {
+		if err := s.numberByte(b); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// lineByte takes one byte of a line and reports whether it ended the line.
-func (s *scanner) lineByte(b byte) (ended bool, err error) {
-	s.line++
+func (s *scanner) numberByte(b byte) error {
 	switch {
-	case s.line == 1:
-		s.kind, s.number, s.null, s.cr = b, 0, false, false
-		switch b {
-		case '+', '-', ':', '$', '*':
-			return false, nil
-		}
-		return false, &replyError{fmt.Sprintf("it begins with %q", b)}
 	case b == '\n':
-		if !s.cr {
-			return false, &replyError{"a line ends without CR"}
-		}
-		return true, nil
-	case s.line > maxLine:
-		return false, &replyError{fmt.Sprintf("a line is longer than %d bytes", maxLine)}
-	}
-	s.cr = b == '\r'
-	if !s.cr && (s.kind == '$' || s.kind == '*') {
-		return false, s.digit(b)
-	}
-	return false, nil
-}
-
-// digit takes one byte of a length.
-func (s *scanner) digit(b byte) error {
-	switch {
-	case b == '-' && s.line == 2:
-		s.null = true
-	case b < '0' || b > '9':
-		return &replyError{fmt.Sprintf("a length holds %q", b)}
-	case s.number > s.limit: // would overflow soon
-		return s.tooLarge()
+		return nil
+	case s.cr, b != '\r' && b != '-' && (b < '0' || b > '9'), b == '-' && (s.minus || s.digits > 0):
+		return &replyError{fmt.Sprintf("a number holds %q", b)}
+	case b == '\r':
+		s.cr = true
+	case b == '-':
+		s.minus = true
+	case s.number >= 1e18: // one more digit might not fit
+		return &replyError{"a number is too large"}
 	default:
-		s.number = s.number*10 + int64(b-'0')
+		s.digits++
+		s.number = s.number*10 + uint64(b-'0')
 	}
 	return nil
 }
 
 // lineEnd acts on a whole line.
 func (s *scanner) lineEnd() error {
-	length := s.line - len("$\r\n")
+	length := s.line - len("+\r\n")
 	s.line = 0
-	if s.kind != '$' && s.kind != '*' {
-		s.element()
-		return nil
+	switch {
+	case !s.cr:
+		return &replyError{"a line ends without CR"}
+	case s.kind == '+' || s.kind == '-':
+		return s.text(int64(length))
+	case s.digits == 0:
+		return &replyError{"a number is malformed"}
+	case s.kind == ':':
+		return s.integer()
+	case s.minus:
+		return s.null()
+	case s.number > uint64(s.limit):
+		return s.tooLarge()
+	case s.kind == '$':
+		return s.bulk(int64(s.number))
+	default:
+		return s.array(int64(s.number))
 	}
-	if length < 1 || s.null && (length != 2 || s.number != 1) {
-		return &replyError{"a length is malformed"}
-	}
-	if s.null {
-		s.element()
-		return nil
-	}
-	if s.kind == '$' {
-		return s.bulk()
-	}
-	return s.array()
 }
 
-func (s *scanner) bulk() error {
-	s.skip = s.number + int64(len("\r\n"))
-	return s.claim(s.number)
+func (s *scanner) text(n int64) error {
+	if err := s.claim(n); err != nil {
+		return err
+	}
+	s.element()
+	return nil
 }
 
-func (s *scanner) array() error {
-	if s.number == 0 {
+func (s *scanner) integer() error {
+	most := uint64(math.MaxInt64)
+	if s.minus {
+		most++
+	}
+	if s.number > most {
+		return &replyError{"a number is too large"}
+	}
+	s.element()
+	return nil
+}
+
+// null is a length of -1, which no other spelling and no other negative is.
+func (s *scanner) null() error {
+	if s.digits != 1 || s.number != 1 {
+		return &replyError{"a length is negative"}
+	}
+	s.element()
+	return nil
+}
+
+func (s *scanner) bulk(n int64) error {
+	s.skip, s.tail = n, len("\r\n")
+	return s.claim(n)
+}
+
+func (s *scanner) array(n int64) error {
+	switch {
+	case n == 0:
 		s.element()
 		return nil
-	}
-	if s.depth == maxDepth {
+	case s.depth == maxDepth:
 		return &replyError{fmt.Sprintf("arrays nest deeper than %d", maxDepth)}
-	}
-	s.left[s.depth] = s.number
-	s.depth++
-	if s.number > s.limit/elementSize {
+	case n > s.limit/elementSize:
 		return s.tooLarge()
 	}
-	return s.claim(s.number * elementSize)
+	s.left[s.depth] = n
+	s.depth++
+	return s.claim(n * elementSize)
 }
 
 // claim adds n bytes to what the reply under way claims.
