@@ -16,7 +16,7 @@ type client interface {
 
 // kind is a sort of client.
 type kind struct {
-	name string
+	name string // without a comma, which pprof would take for "or"
 	// open returns a client of the servers at addrs that keeps up to maxIdle
 	// idle connections to each of them, if that can be set.
 	open func(addrs []string, maxIdle int) (client, error)
@@ -26,8 +26,8 @@ type kind struct {
 // measured against.
 var kinds = []kind{
 	{"plain redigo", openPlain},
-	{"fluster, user-built pools", openUserPools},
-	{"fluster, ParseNode pools", openParsedPools},
+	{"fluster on user-built pools", openUserPools},
+	{"fluster on ParseNode pools", openParsedPools},
 	{"go-redis Ring", openRing},
 }
 
