@@ -117,31 +117,38 @@ func TestWaitsInThePenaltyBox(t *testing.T) {
 		want []time.Duration
 	}{
 		"defaults": {
-			health.Config{}, dead,
+			health.Config{},
+			dead,
 			[]time.Duration{250 * ms, 500 * ms, second, 2 * second, 4 * second, 8 * second, 10 * second, 10 * second},
 		},
 		"fractions of a second grow": {
-			health.Config{MinWait: 500 * ms, Multiplier: 1.5}, dead,
+			health.Config{MinWait: 500 * ms, Multiplier: 1.5},
+			dead,
 			[]time.Duration{500 * ms, 750 * ms, 1125 * ms, 1687500 * time.Microsecond},
 		},
 		"a minimum above the default maximum": {
-			health.Config{MinWait: 20 * second}, dead,
+			health.Config{MinWait: 20 * second},
+			dead,
 			[]time.Duration{20 * second, 20 * second},
 		},
 		"a maximum below the default minimum": {
-			health.Config{MaxWait: 100 * ms}, dead,
+			health.Config{MaxWait: 100 * ms},
+			dead,
 			[]time.Duration{100 * ms, 100 * ms},
 		},
 		"no growth": {
-			health.Config{Multiplier: 1}, dead,
+			health.Config{Multiplier: 1},
+			dead,
 			[]time.Duration{250 * ms, 250 * ms, 250 * ms},
 		},
 		"a server that refuses for now is probed steadily": {
-			health.Config{}, loading,
+			health.Config{},
+			loading,
 			[]time.Duration{250 * ms, 250 * ms, 250 * ms, 250 * ms, 250 * ms},
 		},
 		"a wrong password is tried seldom": {
-			health.Config{}, rejected,
+			health.Config{},
+			rejected,
 			[]time.Duration{10 * second, 10 * second},
 		},
 	} {

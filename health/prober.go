@@ -17,6 +17,10 @@ func (c *Checker) watch(node int) {
 	defer timer.Stop()
 	results := make(chan Evidence, 1)
 	running := false
+	heard := func(ev Evidence) {
+		running = false
+		c.finish(node, ev)
+	}
 	for {
 		req, begun, next := c.advance(node)
 		if begun {
@@ -26,15 +30,22 @@ func (c *Checker) watch(node int) {
 		timer.Reset(time.Until(next))
 		select {
 		case ev := <-results:
-			running = false
-			c.finish(node, ev)
-		case <-c.wakes[node]:
-		case <-timer.C:
+			heard(ev)
+			continue
 		case <-c.closing.Done():
 			if running {
 				awaitBriefly(results)
 			}
 			return
+		case <-c.wakes[node]:
+		case <-timer.C:
+		}
+		// If this process was starved, an answer may be waiting along with the
+		// timer. It must be heard before the node is judged for its silence.
+		select {
+		case ev := <-results:
+			heard(ev)
+		default:
 		}
 	}
 }
