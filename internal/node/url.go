@@ -13,7 +13,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
+	"unicode"
 )
 
 // ParseURL reads a node's URL. Its errors never hold a part of the URL that
@@ -21,7 +23,7 @@ import (
 // with unescaped characters could have spilled into.
 func ParseURL(raw string) (*Endpoint, error) {
 	u, err := url.Parse(raw)
-	if err != nil || u.Opaque != "" || u.Fragment != "" || strings.Contains(u.Host+u.Path+u.RawQuery, "@") {
+	if err != nil || u.Opaque != "" || u.Fragment != "" || strings.Contains(u.Host+u.EscapedPath()+u.RawQuery, "@") {
 		return nil, errors.New("it cannot be parsed (are all special characters of the password percent-encoded?)")
 	}
 	e := &Endpoint{
@@ -54,6 +56,9 @@ func (e *Endpoint) setPlace(u *url.URL) error {
 
 func (e *Endpoint) setTCP(u *url.URL) error {
 	host, port := u.Hostname(), u.Port()
+	if strings.ContainsAny(host, "[]") || strings.Contains(host, ":") && !strings.HasPrefix(u.Host, "[") {
+		return errors.New("its host is not one (an IPv6 address is written in brackets)")
+	}
 	if host == "" {
 		host = "localhost"
 	}
@@ -72,7 +77,7 @@ func (e *Endpoint) setTCP(u *url.URL) error {
 	if e.Name == "" {
 		e.Name = e.address
 	}
-	db := strings.Trim(u.Path, "/")
+	db := pathDB(u)
 	if db == "" {
 		return nil
 	}
@@ -80,13 +85,27 @@ func (e *Endpoint) setTCP(u *url.URL) error {
 	return setInt(&e.db, 0, maxDB)("the database in its path", db)
 }
 
+func pathDB(u *url.URL) string { return strings.Trim(u.Path, "/") }
+
 func (e *Endpoint) setUnix(u *url.URL) error {
 	if u.Host != "" || u.Path == "" {
 		return errors.New("a unix URL is written unix:///path/of/socket, with the database in ?db=")
 	}
+	if len(u.Path) > maxSocketPath {
+		return fmt.Errorf("its path is longer than the %d bytes of a socket's", maxSocketPath)
+	}
+	if hasControl(u.Path) {
+		return errors.New("its path has a control character")
+	}
 	e.network, e.address, e.Addr, e.Name = "unix", u.Path, u.Path, u.Path
 	return nil
 }
+
+// maxSocketPath is how long the path of a Unix socket may be, without the NUL
+// that ends it.
+const maxSocketPath = len(syscall.RawSockaddrUnix{}.Path) - 1
+
+func hasControl(s string) bool { return strings.ContainsFunc(s, unicode.IsControl) }
 
 // setUser reads user and password. A lone user name is a password, as redigo
 // and redis-cli have it.
@@ -122,7 +141,9 @@ func (e *Endpoint) setOptions(u *url.URL) error {
 	if err != nil {
 		return errors.New("its query cannot be parsed")
 	}
-	pathDB := e.db
+	if query.Has("db") && e.network == "tcp" && pathDB(u) != "" {
+		return errors.New("its database stands both in the path and in option db")
+	}
 	set := e.setters()
 	for _, name := range sortedKeys(query) {
 		switch {
@@ -137,9 +158,6 @@ func (e *Endpoint) setOptions(u *url.URL) error {
 			return err
 		}
 	}
-	if pathDB != 0 && e.db != pathDB {
-		return errors.New("its path and its option db name different databases")
-	}
 	return e.finish(query)
 }
 
@@ -149,7 +167,7 @@ func (e *Endpoint) setters() map[string]setter {
 		"name":          setString(&e.Name),
 		"weight":        setInt(&e.Weight, 1, maxWeight),
 		"db":            setInt(&e.db, 0, maxDB),
-		"client_name":   setString(&e.clientName),
+		"client_name":   setClientName(&e.clientName),
 		"dial_timeout":  setDuration(&e.dialTimeout),
 		"read_timeout":  setDuration(&e.readTimeout),
 		"write_timeout": setDuration(&e.writeTimeout),
@@ -171,7 +189,7 @@ func (e *Endpoint) finish(query url.Values) error {
 	if e.wait && e.maxActive == 0 {
 		return errors.New("option pool_wait needs pool_size")
 	}
-	if e.network == "unix" && e.db != 0 && !query.Has("name") {
+	if e.db != 0 && query.Has("db") && !query.Has("name") {
 		e.Name += "/" + strconv.Itoa(e.db)
 	}
 	cert, key := query.Get("tls_cert"), query.Get("tls_key")
@@ -221,8 +239,21 @@ func setString(to *string) setter {
 		if value == "" {
 			return fmt.Errorf("%s is empty", what)
 		}
+		if hasControl(value) {
+			return fmt.Errorf("%s has a control character", what)
+		}
 		*to = value
 		return nil
+	}
+}
+
+// setClientName reads what CLIENT SETNAME takes.
+func setClientName(to *string) setter {
+	return func(what, value string) error {
+		if strings.ContainsFunc(value, func(r rune) bool { return r < '!' || r > '~' }) {
+			return fmt.Errorf("%s must be ASCII letters, digits and punctuation, without spaces", what)
+		}
+		return setString(to)(what, value)
 	}
 }
 
