@@ -51,10 +51,11 @@ func (e *Endpoint) NewPool() *redis.Pool {
 }
 
 // String returns the endpoint's name and address, never what it logs in with.
-func (e *Endpoint) String() string { return e.Name + " (" + e.Addr + ")" }
+// It is a method of the value, so that a copy keeps the secret too.
+func (e Endpoint) String() string { return e.Name + " (" + e.Addr + ")" }
 
 // GoString is String: %#v must not print the password either.
-func (e *Endpoint) GoString() string { return e.String() }
+func (e Endpoint) GoString() string { return e.String() }
 
 // LogValue is String.
-func (e *Endpoint) LogValue() slog.Value { return slog.StringValue(e.String()) }
+func (e Endpoint) LogValue() slog.Value { return slog.StringValue(e.String()) }
