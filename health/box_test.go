@@ -38,6 +38,7 @@ func TestPenaltyBoxLetsOutWhenAProbeSucceeds(t *testing.T) {
 			assert.True(t, changes[1].Live)
 			assert.Equal(t, errRefused, changes[1].Cause)
 			assert.Zero(t, changes[1].Wait)
+			assert.Equal(t, changes[1].At, w.Status(0).Since)
 			assert.Equal(t, uint64(1), changes[1].Generation)
 			assert.Equal(t, errRefused, w.Status(0).Last)
 			assert.NoError(t, w.Status(0).Cause)
@@ -362,6 +363,18 @@ func TestShareOfNodesThatMayBeOut(t *testing.T) {
 			assert.Equal(t, test.most, out, "%v of %d", test.share, test.nodes)
 		})
 	}
+}
+
+func TestWaitsEndSoonWhenTheLastNodeGoesOut(t *testing.T) {
+	live(t, 2, health.Config{MinWait: second / 4, MaxWait: time.Hour, Multiplier: 1000}, func(w *world) {
+		w.servers[0].now(dead)
+		w.report(0, health.Hard, errRefused)
+		time.Sleep(2 * second) // it waits for minutes now
+		w.servers[0].now(answers)
+		w.servers[1].now(dead)
+		w.report(1, health.Hard, errRefused)
+		assert.LessOrEqual(t, w.until(0, true, second), second/2)
+	})
 }
 
 func TestFirstNodeBackServesWithinASecondThoughWaitsAreLong(t *testing.T) {
