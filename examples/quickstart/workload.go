@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	mrand "math/rand/v2"
 	"slices"
@@ -75,7 +74,7 @@ func (w *workload) start(ctx context.Context) {
 		produce.run(func(ctx context.Context) { w.produce(ctx, i) })
 	}
 	for _, name := range w.workers {
-		work.run(func(ctx context.Context) { w.work(ctx, name) })
+		work.run(w.newWorker(name).run)
 	}
 	w.endProduction, w.endWork = produce.end, work.end
 }
@@ -170,107 +169,8 @@ func (w *workload) push(ctx context.Context, id string) {
 	}
 }
 
-// work takes jobs from all live nodes. Nodes that drop out or come back are no
-// concern of this loop, but for one thing: what a broken visit left undone.
-func (w *workload) work(ctx context.Context, name string) {
-	undone := map[string][]string{} // by node: acknowledgements due there
-	empty := 0                      // visits in a row that found no job
-	for ctx.Err() == nil {
-		for node, err := range w.cluster.Iter(ctx) {
-			if err != nil {
-				break // no node lives
-			}
-			found, err := w.visit(ctx, node, name, undone)
-			if empty++; found && err == nil {
-				empty = 0
-			}
-			if empty >= len(w.tallies) { // a whole round: do not spin
-				empty = 0
-				_ = pause(ctx, 5*time.Millisecond)
-			}
-		}
-		_ = pause(ctx, 20*time.Millisecond)
-	}
-}
-
-// visit settles what an earlier visit to the node left undone, and takes and
-// does one job. It reports whether there was one.
-func (w *workload) visit(ctx context.Context, node fluster.Node, worker string, undone map[string][]string) (bool, error) {
-	if due, broken := undone[node.Name]; broken {
-		if err := w.settle(node, worker, due); err != nil {
-			return false, err
-		}
-		delete(undone, node.Name)
-	}
-	// Not LPOP: a job whose reply is lost would be lost with it. LMOVE leaves
-	// it in the worker's own list until it is acknowledged.
-	id, err := redis.String(w.do(node.Pool, "LMOVE", w.queue, w.taken(worker), "LEFT", "RIGHT"))
-	if errors.Is(err, redis.ErrNil) {
-		return false, nil
-	}
-	if err != nil {
-		undone[node.Name] = nil // perhaps a job was taken
-		return false, err
-	}
-	_ = pause(ctx, jobTakes) // the job itself
-	w.ledger.handled(id)
-	if err := w.acknowledge(node, worker, id); err != nil {
-		undone[node.Name] = append(undone[node.Name], id)
-		return true, err
-	}
-	return true, nil
-}
-
 // taken is the list of the jobs that a worker has taken and not acknowledged.
 func (w *workload) taken(worker string) string { return w.queue + ":taken:" + worker }
-
-// acknowledge removes a job that is done. Doing it twice does no harm.
-func (w *workload) acknowledge(node fluster.Node, worker, id string) error {
-	_, err := w.do(node.Pool, "LREM", w.taken(worker), 1, id)
-	if err != nil {
-		w.ledger.doubt(id) // if this worker ends now, another gets the job again
-	}
-	return err
-}
-
-// settle acknowledges the jobs that are due at a node, and puts back what else
-// the worker had taken there: jobs that it never got to see.
-func (w *workload) settle(node fluster.Node, worker string, due []string) error {
-	for _, id := range due {
-		if err := w.acknowledge(node, worker, id); err != nil {
-			return err
-		}
-	}
-	for {
-		_, err := redis.String(w.do(node.Pool, "LMOVE", w.taken(worker), w.queue, "RIGHT", "LEFT"))
-		if errors.Is(err, redis.ErrNil) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// sweep does the jobs that are left on the live nodes when all workers have
-// ended, those in their lists included. A service does this for a worker that
-// died.
-func (w *workload) sweep() {
-	done, cancel := context.WithCancel(context.Background())
-	cancel() // so that the jobs take no time
-	for node, err := range w.cluster.Rounds(context.Background(), 1) {
-		if err != nil {
-			return
-		}
-		undone := map[string][]string{}
-		for _, worker := range w.workers {
-			err = errors.Join(err, w.settle(node, worker, nil))
-		}
-		for found := err == nil; found && err == nil; {
-			found, err = w.visit(done, node, w.workers[0], undone)
-		}
-	}
-}
 
 // lists returns the keys of all lists that hold jobs.
 func (w *workload) lists() []string {
