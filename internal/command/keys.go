@@ -1,0 +1,107 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+)
+
+// spec is one of a command's key specifications. Positions count from the
+// command's name, which is 0.
+type spec struct {
+	parsed bool // found by the command's finder
+
+	counted bool // word count holds the number of keys
+	count   int
+
+	first int // where the keys begin
+	last  int // where they end; negative: from the end, -1 being the last word; unless counted
+	step  int // from key to key
+
+	use Access
+}
+
+// finder appends the positions of the keys of calls that specs cannot describe,
+// in the order in which the server has them.
+type finder func(dst []int, args []any) ([]int, error)
+
+var (
+	errTooFew   = errors.New("too few arguments")
+	errNegative = errors.New("the number of keys is negative")
+	errNoKeys   = errors.New("at least one key is needed")
+)
+
+// Keys appends the positions in args, the first being 0, of the keys of a call,
+// or of its channels if it goes by those. None is not an error.
+//
+// It returns an error if the server would refuse the call as well, without
+// looking at any data: too few or too many arguments, or a number of keys that is
+// no number or too large. It does not check the rest of the syntax.
+func (i *Info) Keys(dst []int, args []any) ([]int, error) {
+	words := len(args) + 1
+	if i.Arity >= 0 && words != i.Arity || words < -i.Arity {
+		return dst, fmt.Errorf("fluster: %s: wrong number of arguments", i.Name)
+	}
+	var err error
+	if i.find != nil {
+		dst, err = i.find(dst, args)
+		return dst, i.wrap(err)
+	}
+	for k := range i.specs {
+		if dst, err = i.specs[k].keys(dst, args); err != nil {
+			return dst, i.wrap(err)
+		}
+	}
+	return dst, nil
+}
+
+// Keyless tells a command that never has keys, nor channels by which it goes.
+func (i *Info) Keyless() bool { return i.find == nil && len(i.specs) == 0 }
+
+func (i *Info) wrap(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("fluster: %s: %w", i.Name, err)
+}
+
+// keys appends the keys that one specification names.
+func (s *spec) keys(dst []int, args []any) ([]int, error) {
+	if s.counted {
+		return appendCounted(dst, args, s.count-1, s.first-1, s.step)
+	}
+	end := s.last // the position after the last key's, in args
+	if end < 0 {
+		end += len(args) + 1
+	}
+	if end > len(args) {
+		return dst, errTooFew
+	}
+	k := s.first - 1
+	for ; k < end; k += s.step {
+		dst = append(dst, k)
+	}
+	if s.last == -1 && k > len(args) {
+		return dst, errTooFew // a key without what belongs to it
+	}
+	return dst, nil
+}
+
+// appendCounted appends as many positions, from first on, as args[count] says.
+func appendCounted(dst []int, args []any, count, first, step int) ([]int, error) {
+	if count >= len(args) {
+		return dst, errTooFew
+	}
+	n, ok := integer(args[count])
+	switch {
+	case !ok:
+		return dst, fmt.Errorf("the number of keys is not an integer: %s", quote(Text(args[count])))
+	case n < 0:
+		return dst, errNegative
+	case n > (len(args)-first)/step:
+		return dst, fmt.Errorf("%w for %d keys", errTooFew, n)
+	}
+	for k := range n {
+		dst = append(dst, first+k*step)
+	}
+	return dst, nil
+}
