@@ -67,7 +67,7 @@ func run(ctx context.Context, jobs int, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer cluster.Close()
+	defer func() { _ = cluster.Close() }()
 	d := &drive{cluster: cluster, queue: &queue{cluster: cluster, key: "jobs"}, ledger: newLedger(), out: out, began: time.Now()}
 	return d.run(ctx, jobs, servers[1])
 }
@@ -177,16 +177,16 @@ func (d *drive) until(ctx context.Context, cond func() bool) error {
 
 func (d *drive) say(what string) {
 	pushed, handled := d.ledger.pushes(), d.ledger.handles()
-	fmt.Fprintf(d.out, "%5.1f s  %-18s %4d pushed, %4d handled\n", time.Since(d.began).Seconds(), what, pushed, handled)
+	_, _ = fmt.Fprintf(d.out, "%5.1f s  %-18s %4d pushed, %4d handled\n", time.Since(d.began).Seconds(), what, pushed, handled)
 }
 
 // check prints what came of the jobs, and returns an error if it isn't right.
 func (d *drive) check() error {
 	d.say("done")
 	lost, again, twice := d.ledger.judge()
-	fmt.Fprintf(d.out, "\n%4d jobs were pushed and never handled\n", lost)
-	fmt.Fprintf(d.out, "%4d were handled twice since an answer was lost: they had been pushed twice\n", again)
-	fmt.Fprintf(d.out, "%4d were handled twice for no reason, or not pushed at all\n", twice)
+	_, _ = fmt.Fprintf(d.out, "\n%4d jobs were pushed and never handled\n", lost)
+	_, _ = fmt.Fprintf(d.out, "%4d were handled twice since an answer was lost: they had been pushed twice\n", again)
+	_, _ = fmt.Fprintf(d.out, "%4d were handled twice for no reason, or not pushed at all\n", twice)
 	if lost > 0 || twice > 0 {
 		return fmt.Errorf("%d jobs lost, %d handled that should not have been", lost, twice)
 	}

@@ -144,14 +144,15 @@ func (b *board) frame() []string {
 	for _, n := range nodes {
 		width = max(width, min(len(n.Name), 16))
 	}
+	cells := max(4, 16-width) // of a bar
 	t := b.load.ledger.sum()
 	frame := []string{
 		b.paint(bold, " fluster: "+b.headline),
-		b.paint(faint, fmt.Sprintf(" %-*s  state  %-19s%7s%8s%12s  %s", width, "node", "home of keys", "cmd/s", "errors", "next probe", "cause")),
+		b.paint(faint, fmt.Sprintf(" %-*s  state  %-*s%7s%8s%12s  %s", width, "node", cells+7, "home of keys", "cmd/s", "errors", "next probe", "cause")),
 	}
 	counts, rates := takeSurvey(b.cluster, b.keys).counts(), b.rates()
 	for i, n := range nodes {
-		frame = append(frame, b.row(n, width, counts[n.Name], rates[i]))
+		frame = append(frame, b.row(n, width, cells, counts[n.Name], rates[i]))
 	}
 	return append(frame, b.paint(faint, fmt.Sprintf(
 		" counters: %s acknowledged, %s uncertain   jobs: %s pushed, %s waiting",
@@ -159,16 +160,19 @@ func (b *board) frame() []string {
 }
 
 // row returns a node's line.
-func (b *board) row(n fluster.NodeStatus, width, keys int, rate float64) string {
+func (b *board) row(n fluster.NodeStatus, width, cells, keys int, rate float64) string {
 	state, probe, cause := b.paint(green, "live "), "", ""
 	if !n.Live {
 		state, cause = b.paint(red, "DOWN "), rootCause(n.Cause)
-		probe = duration(max(0, time.Until(n.Until))).String()
+		probe = "now"
+		if wait := time.Until(n.Until); wait > 0 {
+			probe = duration(wait).String()
+		}
 	}
 	share := float64(keys) / float64(len(b.keys))
 	line := fmt.Sprintf(" %-*s  %s %6s %s%7.0f%8s%12s  ", width, clip(n.Name, width), state,
-		commas(keys), b.paint(blue, bar(share, 12)), rate, commas(b.load.tallies[n.Pool].errors.Load()), probe)
-	return strings.TrimRight(line+clip(cause, 80-57-width), " ")
+		commas(keys), b.paint(blue, bar(share, cells)), rate, commas(b.load.tallies[n.Pool].errors.Load()), probe)
+	return strings.TrimRight(line+clip(cause, 80-45-cells-width), " ")
 }
 
 // rateSample is how many commands each node had had at a moment.

@@ -58,7 +58,7 @@ func parseArgs(args []string, out io.Writer) (options, error) {
 	f.DurationVar(&o.watch, "for", 30*time.Second, "how long to watch, with real servers")
 	f.BoolVar(&o.plain, "plain", false, "print plain lines, as without a terminal")
 	f.Usage = func() {
-		fmt.Fprintln(out, "usage: quickstart [flags] [redis://host:port?name=... ...]")
+		_, _ = fmt.Fprintln(out, "usage: quickstart [flags] [redis://host:port?name=... ...]")
 		f.PrintDefaults()
 	}
 	if err := f.Parse(args); err != nil {

@@ -149,7 +149,7 @@ func TestATerminalGetsATableThatIsRedrawnInPlace(t *testing.T) {
 	defer stopServers(servers)
 	cluster, err := open(t.Context(), urlsOf(servers), nil)
 	require.NoError(t, err)
-	defer cluster.Close()
+	defer func() { _ = cluster.Close() }()
 	var out screen
 	b := &board{out: &out, cluster: cluster, load: newWorkload(cluster), keys: sample(), live: true, colour: true}
 	b.redraw("first\n")
@@ -223,7 +223,7 @@ func TestFiguresAreTold(t *testing.T) {
 	assert.Equal(t, "1.5 s", duration(1500*time.Millisecond).String())
 	assert.Equal(t, "████████████", bar(1, 12))
 	assert.Equal(t, "            ", bar(0, 12))
-	assert.Equal(t, "██████      ", bar(0.5, 12))
+	assert.Equal(t, "██▌  ", bar(0.5, 5))
 	assert.Equal(t, "abc…", clip("abcdef", 4))
 	assert.Equal(t, "abcd", clip("abcd", 4))
 }
