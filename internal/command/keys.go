@@ -27,7 +27,7 @@ type finder func(dst []int, args []any) ([]int, error)
 var (
 	errTooFew   = errors.New("too few arguments")
 	errNegative = errors.New("the number of keys is negative")
-	errNoKeys   = errors.New("at least one key is needed")
+	errLength   = errors.New("unexpected number of elements")
 )
 
 // Keys appends the positions in args, the first being 0, of the keys of a call,
