@@ -72,12 +72,15 @@ func (e *Endpoint) connect(ctx context.Context) (*guard, error) {
 	if e.tls == nil {
 		return newGuard(transport, transport, e.maxReply), nil
 	}
-	tc := tls.Client(transport, e.tls)
+	records := &recordConn{Conn: transport}
+	tc := tls.Client(records, e.tls)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		_ = transport.Close()
 		return nil, &handshakeError{e.hint(err)}
 	}
-	return newGuard(tc, transport, e.maxReply), nil
+	g := newGuard(tc, transport, e.maxReply)
+	g.records = records
+	return g, nil
 }
 
 // greet logs in and makes sure that the server answers, in one round trip. The

@@ -17,11 +17,15 @@ var errStale = errors.New("connection is stale")
 //
 // One goroutine may read and one may write at a time, as with any net.Conn.
 type guard struct {
-	net.Conn // plain or TLS
+	net.Conn             // plain or TLS
+	records  *recordConn // under TLS; else nil
 	written  atomic.Uint64
-	replies  scanner // owned by the reader
-	failed   error   // what the scanner refused; owned by the reader
 	peek     func() error
+
+	// Owned by the reader.
+	replies scanner
+	failed  error // what the scanner refused
+	full    bool  // the last read got all that it had room for
 }
 
 func newGuard(nc, transport net.Conn, maxReply int64) *guard {
@@ -43,6 +47,7 @@ func (g *guard) Read(p []byte) (int, error) {
 		return 0, g.failed
 	}
 	n, err := g.Conn.Read(p)
+	g.full = n == len(p)
 	if refused := g.replies.scan(p[:n]); refused != nil {
 		g.failed = refused
 		return 0, refused
@@ -54,6 +59,10 @@ func (g *guard) Read(p []byte) (int, error) {
 // not be used again: the peer hung up, or more came in than was asked for.
 func (g *guard) stale(consumed uint64) error {
 	if g.failed != nil || !g.replies.idle() || g.replies.replies != consumed {
+		return errStale
+	}
+	// TLS may keep the rest of a record that was read in part.
+	if g.records != nil && (g.full || g.records.early()) {
 		return errStale
 	}
 	return g.peek()
