@@ -131,7 +131,7 @@ func endOfStream(err error) bool {
 // TestAReplyAtItsLimitTakesNoMoreMemoryThanThat holds the scanner's reckoning
 // against what redigo really allocates.
 func TestAReplyAtItsLimitTakesNoMoreMemoryThanThat(t *testing.T) {
-	const limit, slack = 4 << 20, 1 << 20
+	const limit, slack = 1 << 20, 1 << 20
 	for name, element := range map[string]string{
 		"empty strings":    "$0\r\n\r\n",
 		"bytes":            "$1\r\na\r\n",
