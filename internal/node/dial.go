@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/gomodule/redigo/redis"
@@ -56,7 +57,7 @@ func bind(ctx, over context.Context) (context.Context, func()) {
 func (n *Node) open(ctx context.Context) (redis.Conn, error) {
 	rc, err := n.dialPool(ctx)
 	if err != nil {
-		return nil, err
+		return nil, withoutArguments(err)
 	}
 	if rc == nil {
 		return nil, errors.New("the pool's dial function returned neither a connection nor an error")
@@ -74,15 +75,34 @@ func (n *Node) open(ctx context.Context) (redis.Conn, error) {
 	return rc, nil
 }
 
-// ping asks whether the server answers before ctx ends. If it does not, rc is closed.
+// withoutArguments takes out of an error reply in a dial what Redis repeats of a
+// command that it does not know: if that is AUTH, the password.
+func withoutArguments(err error) error {
+	reply, ok := err.(redis.Error)
+	if !ok {
+		return err
+	}
+	text, _, _ := strings.Cut(string(reply), ", with args beginning with")
+	return redis.Error(text)
+}
+
+// ping asks whether the server answers before ctx ends. If it does not, rc is
+// closed. A user who may not ping may still use the connection.
 func ping(ctx context.Context, rc redis.Conn) error {
+	err := ask(ctx, rc, "PING")
+	if isDenied(err) {
+		return nil
+	}
+	return err
+}
+
+// ask sends a command and waits for the answer. If ctx ends before, the error is
+// its cause, and rc is closed or about to be.
+func ask(ctx context.Context, rc redis.Conn, cmd string, args ...any) error {
 	stop := context.AfterFunc(ctx, func() { _ = rc.Close() })
-	_, err := rc.Do("PING")
+	_, err := rc.Do(cmd, args...)
 	if !stop() {
 		return context.Cause(ctx)
-	}
-	if isDenied(err) { // a user who may not ping may still use the connection
-		return nil
 	}
 	return err
 }

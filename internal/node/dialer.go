@@ -125,14 +125,12 @@ func (e *Endpoint) refused(cmd string, reply redis.Error) error {
 	return reply
 }
 
-// withoutLogin takes out of a reply to AUTH what it repeats of its arguments:
-// a server that does not know the command does so.
-func (e *Endpoint) withoutLogin(reply redis.Error) redis.Error {
-	text, _, _ := strings.Cut(string(reply), ", with args beginning with")
-	if e.password != "" {
-		text = strings.ReplaceAll(text, e.password, "[password]")
+// withoutLogin takes out of a reply to AUTH what it repeats of its arguments.
+func (e *Endpoint) withoutLogin(reply redis.Error) error {
+	if e.password == "" {
+		return reply
 	}
-	return redis.Error(text)
+	return redis.Error(strings.ReplaceAll(string(reply), e.password, "[password]"))
 }
 
 // greeting returns the commands that a new connection begins with.

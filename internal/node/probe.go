@@ -57,10 +57,8 @@ func probeError(err error) error {
 // probeWrite sends a write that writes nothing, since a server may answer PING
 // and take no writes.
 func (n *Node) probeWrite(ctx context.Context, rc redis.Conn) error {
-	stop := context.AfterFunc(ctx, func() { _ = rc.Close() })
-	defer stop()
-	_, err := rc.Do("UNLINK", "fluster:probe:"+rand.Text())
-	if f := classify(err, inUse); f.class == health.Alive {
+	err := ask(ctx, rc, "UNLINK", "fluster:probe:"+rand.Text())
+	if classify(err, inUse).class == health.Alive {
 		return nil
 	}
 	return err
