@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gomodule/redigo/redis"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -100,13 +101,17 @@ func TestAServersReplyDoesNotCarryThePasswordOn(t *testing.T) {
 	renamed := redistest.Start(t, "--rename-command", "AUTH", "")
 	blunt := redistest.NewFake(t)
 	blunt.Handle(func(cmd []string) []byte { return redistest.Error("ERR cannot " + strings.Join(cmd, " ")) })
-	for name, addr := range map[string]string{"Redis": renamed.Addr(), "another": blunt.Addr()} {
+	for name, pool := range map[string]*redis.Pool{
+		"Redis":                   parsed(t, "redis://bob:"+canary+"@"+renamed.Addr()).NewPool(),
+		"Redis, by a user's pool": usersPool(t, "redis://bob:"+canary+"@"+renamed.Addr()),
+		"another":                 parsed(t, "redis://bob:"+canary+"@"+blunt.Addr()).NewPool(),
+	} {
 		t.Run(name, func(t *testing.T) {
-			n, r := over(t, parsed(t, "redis://bob:"+canary+"@"+addr).NewPool())
-			_, err := n.Pool().GetContext(t.Context())
-			require.Error(t, err)
+			n, r := over(t, pool)
+			_, err := pool.GetContext(t.Context())
+			require.ErrorContains(t, err, "AUTH")
 			assert.NotContains(t, print(err), secretText)
-			ev := n.Probe(t.Context(), health.ProbeRequest{Fresh: true})
+			ev := probe(t, n, fresh)
 			assert.Equal(t, health.Misconfigured, ev.Class)
 			assert.NotContains(t, print(ev.Cause), secretText)
 			require.Len(t, r.all(), 1)
