@@ -202,9 +202,11 @@ func (c *Checker) Status(node int) Status {
 // as ctx lets it if Start is not called.
 func (c *Checker) WaitReady(ctx context.Context) error {
 	c.mu.Lock()
-	if !c.closed {
-		c.group.rouse()
+	if c.closed {
+		c.mu.Unlock()
+		return ErrClosed
 	}
+	c.group.rouse()
 	c.unlockAndDeliver()
 	select {
 	case <-c.ready:

@@ -38,9 +38,10 @@ type machine struct {
 	suspicion suspicion // of a live node
 	held      bool      // live only because the group had no room for it in the box
 
-	backoff   backoff // of a node that is out
-	successes int     // of probes in a row
-	write     bool    // only a probe with a write may let it out
+	backoff    backoff // of a node that is out
+	successes  int     // of probes in a row
+	write      bool    // the probe that lets it out is to write
+	unwritable bool    // and the write has to succeed
 
 	probing
 	penalties, refused, failures uint64
@@ -213,7 +214,7 @@ func (m *machine) patience(least time.Duration) time.Duration {
 func (m *machine) penalize(now time.Time, ev Evidence) {
 	m.state = State{Silent: ev.Class.silent(), Generation: m.state.Generation + 1, Cause: ev.Cause}
 	m.class, m.last, m.since = ev.Class, ev.Cause, now
-	m.write = ev.Write || ev.Class == Timeout
+	m.write, m.unwritable = ev.Write || ev.Class == Timeout, ev.Write
 	m.held = false
 	m.successes = 0
 	m.suspicion.clear()
@@ -231,7 +232,7 @@ func (m *machine) linger(now time.Time, ev Evidence) bool {
 		m.class = ev.Class
 		m.state.Silent, m.state.Cause = ev.Class.silent(), ev.Cause
 	}
-	m.write = m.write || ev.Write
+	m.write, m.unwritable = m.write || ev.Write, m.unwritable || ev.Write
 	m.wait(now, m.backoff.next(ev.Class))
 	return changed
 }

@@ -163,7 +163,7 @@ func (p *play) probeEnds(t *rapid.T) {
 	}
 	ev := Evidence{Class: class(t), Cause: errFault, Write: rapid.IntRange(0, 3).Draw(t, "write") == 0}
 	p.running[i] = false
-	p.answers = ev.Class == Alive
+	p.answers = ev.Class == Alive || ev.Class == Refusing && ev.Write // refused a write, which is an answer too
 	p.group.finish(p.now, i, ev)
 	p.ref.finish(p.now, i, ev)
 }

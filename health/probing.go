@@ -156,11 +156,11 @@ func (m *machine) doubt(now time.Time, ev Evidence) verdict {
 }
 
 func (m *machine) heardInBox(now time.Time, ev Evidence) verdict {
-	switch ev.Class {
-	case None, Ask:
+	switch {
+	case ev.Class <= Ask && ev.Class != Alive:
 		m.wait(now, m.pause)
 		return verdict{}
-	case Alive:
+	case ev.Class == Alive, m.answersAtLeast(ev):
 		m.successes++
 		if m.successes >= m.cfg.Successes {
 			return verdict{move: leave}
@@ -171,6 +171,12 @@ func (m *machine) heardInBox(now time.Time, ev Evidence) verdict {
 		m.successes = 0
 		return verdict{linger, ev}
 	}
+}
+
+// answersAtLeast reports whether a probe's refused write is all that is asked of
+// the node: it was out for its silence, and may well be one that takes no writes.
+func (m *machine) answersAtLeast(ev Evidence) bool {
+	return ev.Class == Refusing && ev.Write && !m.unwritable
 }
 
 // schedule sets the next probe of a live node that gives no cause for doubt.

@@ -16,23 +16,23 @@ type reference struct {
 }
 
 type refNode struct {
-	out, held, answered    bool
-	generation, successes  int
-	class                  Class
-	level                  float64
-	clean, due             time.Time
-	pause                  time.Duration
-	log                    []record
-	replied, incident      time.Time
-	askedAt, failedAt      time.Time
-	repeat, wanted         bool
-	wish                   ProbeRequest // of those who want a probe
-	accusedWrite, boxWrite bool
-	running, givenUp       bool
-	request                ProbeRequest
-	began, deadline        time.Time
-	beganIn                int
-	took                   time.Duration
+	out, held, answered                  bool
+	generation, successes                int
+	class                                Class
+	level                                float64
+	clean, due                           time.Time
+	pause                                time.Duration
+	log                                  []record
+	replied, incident                    time.Time
+	askedAt, failedAt                    time.Time
+	repeat, wanted                       bool
+	wish                                 ProbeRequest // of those who want a probe
+	accusedWrite, boxWrite, boxMustWrite bool
+	running, givenUp                     bool
+	request                              ProbeRequest
+	began, deadline                      time.Time
+	beganIn                              int
+	took                                 time.Duration
 }
 
 // record is one fault: a failed probe, or one seen in traffic.
@@ -178,7 +178,7 @@ func (r *reference) enter(now time.Time, n *refNode, class Class, write bool) {
 		return
 	}
 	n.out, n.held, n.class = true, false, class
-	n.boxWrite = write || class == Timeout
+	n.boxWrite, n.boxMustWrite = write || class == Timeout, write
 	n.generation++
 	n.successes, n.wanted, n.wish = 0, false, ProbeRequest{}
 	n.soil(now, r.cfg)
@@ -303,10 +303,11 @@ func (r *reference) heardInBox(now time.Time, n *refNode, ev Evidence) {
 		n.due = now.Add(r.cut(n.pause))
 		return
 	}
-	if ev.Class != Alive {
+	refusesOnlyWrites := ev.Class == Refusing && ev.Write
+	if ev.Class != Alive && (n.boxMustWrite || !refusesOnlyWrites) {
 		n.successes = 0
 		n.class = ev.Class
-		n.boxWrite = n.boxWrite || ev.Write
+		n.boxWrite, n.boxMustWrite = n.boxWrite || ev.Write, n.boxMustWrite || ev.Write
 		r.wait(now, n)
 		return
 	}

@@ -157,10 +157,8 @@ func classifyReply(reply redis.Error, at stage) finding {
 
 func refusal(reply redis.Error) finding {
 	switch replyCode(reply) {
-	case "LOADING", "MASTERDOWN":
+	case "LOADING", "MASTERDOWN", "MISCONF": // refuses PING as well
 		return finding{class: health.Refusing, refused: true}
-	case "MISCONF":
-		return finding{class: health.Refusing, write: true, refused: true}
 	case "READONLY":
 		return finding{class: health.Refusing, write: true, drop: true, refused: true}
 	case "BUSY":

@@ -77,7 +77,6 @@ func TestWhatKeepsADialFromConnectingIsJudged(t *testing.T) {
 		want dialFault
 	}{
 		"refused":                   {"redis://" + unserved(t), dialFault{class: health.Hard, text: "refused"}},
-		"no such host":              {"redis://nowhere.invalid", dialFault{class: health.Soft, text: "nowhere.invalid"}},
 		"no such socket":            {"unix://" + dir + "/none", dialFault{class: health.Hard, text: "no such file"}},
 		"socket without its server": {"unix://" + left, dialFault{class: health.Hard, text: "refused"}},
 	} {
@@ -85,6 +84,58 @@ func TestWhatKeepsADialFromConnectingIsJudged(t *testing.T) {
 			eachPool(t, row.url, func(t *testing.T, pool *redis.Pool, _ bool) { assertDialFails(t, pool, row.want) })
 		})
 	}
+}
+
+// namesFail makes a resolver that answers each question with the same code.
+func namesFail(t *testing.T, code byte) {
+	t.Helper()
+	server, err := net.ListenPacket("udp", "127.0.0.1:0")
+	require.NoError(t, err)
+	go func() {
+		question := make([]byte, 512)
+		for {
+			n, from, err := server.ReadFrom(question)
+			if err != nil {
+				return
+			}
+			const isAnswer, recursionAvailable = 0x80, 0x80
+			question[2] |= isAnswer
+			question[3] = recursionAvailable | code
+			_, _ = server.WriteTo(question[:n], from)
+		}
+	}()
+	before := net.DefaultResolver
+	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "udp", server.LocalAddr().String())
+	}}
+	t.Cleanup(func() {
+		net.DefaultResolver = before
+		_ = server.Close()
+	})
+}
+
+func TestANameThatCannotBeResolvedIsASoftFault(t *testing.T) {
+	const serverFailure, noSuchName = 2, 3
+	for name, row := range map[string]struct {
+		code byte
+		text string
+	}{
+		"there is none":          {noSuchName, "no such host"},
+		"the name server is ill": {serverFailure, "server misbehaving"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			namesFail(t, row.code)
+			eachPool(t, "redis://nowhere.invalid?dial_timeout=20s", func(t *testing.T, pool *redis.Pool, _ bool) {
+				assertDialFails(t, pool, dialFault{class: health.Soft, text: row.text})
+			})
+		})
+	}
+	t.Run("the name server is silent", func(t *testing.T) {
+		err := &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "i/o timeout", Name: "h", IsTimeout: true}}
+		pool := &redis.Pool{Dial: func() (redis.Conn, error) { return nil, err }}
+		assertDialFails(t, pool, dialFault{class: health.Soft, text: "i/o timeout"})
+	})
 }
 
 func TestWhatAServerDoesToANewConnectionIsJudged(t *testing.T) {

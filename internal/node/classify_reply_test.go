@@ -61,7 +61,7 @@ var replyRows = map[string]replyRow{
 	},
 	"failing saves": {
 		args: []string{"--save", "3600 1", "--enable-protected-configs", "yes"}, upset: failToSave, cmd: write,
-		want: replyFate{code: "MISCONF", class: health.Refusing, write: true, safe: true},
+		want: replyFate{code: "MISCONF", class: health.Refusing, safe: true},
 	},
 	"running script": {
 		args: []string{"--busy-reply-threshold", "20"}, upset: runForEver, cmd: []any{"GET", "k"},
