@@ -14,7 +14,7 @@ each = for m in $(WORKSPACE); do echo "== $$m: $(1)"; (cd $$m && $(2)) || exit 1
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: redis
 redis: ## make sure that redis-server is on PATH, or install it
@@ -44,6 +44,10 @@ BENCH ?= .
 bench: redis ## run the micro benchmarks that match BENCH (all)
 	@go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
+.PHONY: bench-compare
+bench-compare: redis ## compare with plain redigo and other clients, as Markdown
+	@cd bench && GOWORK=off go run .
+
 .PHONY: lint
 lint: ## run the linters, at pinned versions
 	@$(call each,golangci-lint,$(GOLANGCI_LINT) run)
@@ -51,7 +55,7 @@ lint: ## run the linters, at pinned versions
 	@$(call each,gofumpt,$(call empty,$(call tool,gofumpt) -l .))
 	@$(call each,go fix,$(call empty,go fix -diff ./...))
 	@$(call each,deadcode,$(call empty,$(call tool,deadcode) -test ./...))
-	@for m in $(OUTSIDE); do echo "== $$m: vet"; (cd $$m && GOWORK=off go vet ./...) || exit 1; done
+	@for m in $(OUTSIDE); do echo "== $$m: vet and test"; (cd $$m && GOWORK=off go vet ./... && GOWORK=off go test ./...) || exit 1; done
 
 # A command that succeeds if it does and says nothing.
 empty = out=$$($(1)) && test -z "$$out" || { echo "$$out"; exit 1; }
