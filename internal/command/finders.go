@@ -7,21 +7,21 @@ import (
 
 var (
 	errNoStreams  = errors.New("STREAMS is missing")
+	errGroup      = errors.New("GROUP belongs to XREADGROUP, and must be there")
+	errTwoKeys    = errors.New("with KEYS, the key before it must be empty")
 	errUnbalanced = errors.New("there must be an ID for each stream")
 )
 
 // finders find the keys of commands that the specifications of a server cannot
 // describe, or describe less exactly than its own parser reads them.
 var finders = map[string]finder{
-	"SORT":                 sortKeys,
-	"SORT_RO":              firstKey,
-	"GEORADIUS":            func(dst []int, args []any) ([]int, error) { return radiusKeys(dst, args, 5) },
-	"GEORADIUSBYMEMBER":    func(dst []int, args []any) ([]int, error) { return radiusKeys(dst, args, 4) },
-	"GEORADIUS_RO":         firstKey,
-	"GEORADIUSBYMEMBER_RO": firstKey,
-	"XREAD":                streamKeys,
-	"XREADGROUP":           streamKeys,
-	"MIGRATE":              migrateKeys,
+	"SORT":              sortKeys,
+	"SORT_RO":           firstKey,
+	"GEORADIUS":         func(dst []int, args []any) ([]int, error) { return radiusKeys(dst, args, 5) },
+	"GEORADIUSBYMEMBER": func(dst []int, args []any) ([]int, error) { return radiusKeys(dst, args, 4) },
+	"XREAD":             func(dst []int, args []any) ([]int, error) { return streamKeys(dst, args, false) },
+	"XREADGROUP":        func(dst []int, args []any) ([]int, error) { return streamKeys(dst, args, true) },
+	"MIGRATE":           migrateKeys,
 }
 
 func firstKey(dst []int, _ []any) ([]int, error) { return append(dst, 0), nil }
@@ -70,11 +70,15 @@ func appendStore(dst []int, store int, args []any) ([]int, error) {
 	return append(dst, store), nil
 }
 
-// streamKeys finds the first half of what follows STREAMS.
-func streamKeys(dst []int, args []any) ([]int, error) {
-	first := afterStreams(args)
-	if first < 0 {
+// streamKeys finds the first half of what follows STREAMS. There must be a GROUP
+// before it or there must be none.
+func streamKeys(dst []int, args []any, group bool) ([]int, error) {
+	first, grouped := afterStreams(args)
+	switch {
+	case first < 0:
 		return dst, errNoStreams
+	case grouped != group:
+		return dst, errGroup
 	}
 	rest := len(args) - first
 	if rest == 0 || rest%2 != 0 {
@@ -87,21 +91,22 @@ func streamKeys(dst []int, args []any) ([]int, error) {
 }
 
 // afterStreams returns the position after STREAMS, -1 if there is none where
-// options end.
-func afterStreams(args []any) int {
+// options end, and whether there is a GROUP among those.
+func afterStreams(args []any) (first int, group bool) {
 	for k := 0; k < len(args); k++ {
 		switch {
 		case is(args[k], "STREAMS"):
-			return k + 1
+			return k + 1, group
 		case is(args[k], "BLOCK"), is(args[k], "COUNT"), is(args[k], "CLAIM"):
 			k++
 		case is(args[k], "GROUP"):
 			k += 2
+			group = true
 		case !is(args[k], "NOACK"):
-			return -1
+			return -1, group
 		}
 	}
-	return -1
+	return -1, group
 }
 
 // migrateKeys finds the one key or, if that is empty, those after KEYS.
@@ -112,7 +117,10 @@ func migrateKeys(dst []int, args []any) ([]int, error) {
 			k++
 		case is(args[k], "AUTH2"):
 			k += 2
-		case is(args[k], "KEYS") && Text(args[2]) == "":
+		case is(args[k], "KEYS"):
+			if Text(args[2]) != "" {
+				return dst, errTwoKeys
+			}
 			for k++; k < len(args); k++ {
 				dst = append(dst, k)
 			}

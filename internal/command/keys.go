@@ -10,8 +10,9 @@ import (
 type spec struct {
 	parsed bool // found by the command's finder
 
-	counted bool // word count holds the number of keys
-	count   int
+	counted  bool // word count holds the number of keys
+	count    int
+	optional bool // there may be none
 
 	first int // where the keys begin
 	last  int // where they end; negative: from the end, -1 being the last word; unless counted
@@ -27,6 +28,7 @@ type finder func(dst []int, args []any) ([]int, error)
 var (
 	errTooFew   = errors.New("too few arguments")
 	errNegative = errors.New("the number of keys is negative")
+	errNoKeys   = errors.New("at least one key is needed")
 	errLength   = errors.New("unexpected number of elements")
 )
 
@@ -67,7 +69,7 @@ func (i *Info) wrap(err error) error {
 // keys appends the keys that one specification names.
 func (s *spec) keys(dst []int, args []any) ([]int, error) {
 	if s.counted {
-		return appendCounted(dst, args, s.count-1, s.first-1, s.step)
+		return s.appendCounted(dst, args)
 	}
 	end := s.last // the position after the last key's, in args
 	if end < 0 {
@@ -86,8 +88,9 @@ func (s *spec) keys(dst []int, args []any) ([]int, error) {
 	return dst, nil
 }
 
-// appendCounted appends as many positions, from first on, as args[count] says.
-func appendCounted(dst []int, args []any, count, first, step int) ([]int, error) {
+// appendCounted appends as many keys as an argument says.
+func (s *spec) appendCounted(dst []int, args []any) ([]int, error) {
+	count, first := s.count-1, s.first-1
 	if count >= len(args) {
 		return dst, errTooFew
 	}
@@ -97,11 +100,13 @@ func appendCounted(dst []int, args []any, count, first, step int) ([]int, error)
 		return dst, fmt.Errorf("the number of keys is not an integer: %s", quote(Text(args[count])))
 	case n < 0:
 		return dst, errNegative
-	case n > (len(args)-first)/step:
+	case n == 0 && !s.optional:
+		return dst, errNoKeys
+	case n > (len(args)-first)/s.step:
 		return dst, fmt.Errorf("%w for %d keys", errTooFew, n)
 	}
 	for k := range n {
-		dst = append(dst, first+k*step)
+		dst = append(dst, first+k*s.step)
 	}
 	return dst, nil
 }

@@ -1,6 +1,9 @@
 package command
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // description is what a server says of one of its commands.
 type description struct {
@@ -67,7 +70,7 @@ func (d description) info(verified bool) *Info {
 		Access:   d.access(),
 		Blocking: d.flags&blocks != 0,
 		Stateful: p.stateful,
-		Movable:  d.flags&movable != 0 || finders[d.name] != nil,
+		Movable:  d.flags&movable != 0,
 		Route:    p.route,
 		Reason:   p.why,
 		Split:    p.split,
@@ -100,17 +103,16 @@ func policyOf(d description) policy {
 	return rejected("it is not known what several nodes should make of it")
 }
 
-// access takes the server's word, or that of the keys where it gives none.
+// access takes the server's word, or, of scripts, that what they do to their keys
+// has to be taken for a write.
 func (d description) access() Access {
 	switch {
 	case d.flags&writes != 0:
 		return Write
 	case d.flags&reads != 0:
 		return Read
+	case slices.ContainsFunc(d.keys, func(s spec) bool { return s.use == Write }):
+		return Write
 	}
-	access := Neither
-	for _, s := range d.keys {
-		access = max(access, s.use)
-	}
-	return access
+	return Neither
 }

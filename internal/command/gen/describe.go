@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/gomodule/redigo/redis"
@@ -218,15 +219,16 @@ func (c command) literal() string {
 	if len(c.keys) > 0 {
 		specs := make([]string, len(c.keys))
 		for i, k := range c.keys {
-			specs[i] = k.literal()
+			specs[i] = k.literal(slices.Contains(c.flags, "no_mandatory_keys"))
 		}
 		s += ", keys: []spec{" + strings.Join(specs, ", ") + "}"
 	}
 	return s + "}"
 }
 
-// literal is the specification as a composite literal of type spec.
-func (k keySpec) literal() string {
+// literal is the specification as a composite literal of type spec. Of counted
+// keys there may be none if they are optional.
+func (k keySpec) literal(optional bool) string {
 	var parts []string
 	add := func(name string, value int) {
 		if value != 0 {
@@ -238,6 +240,9 @@ func (k keySpec) literal() string {
 		parts = append(parts, "parsed: true")
 	case k.find == "keynum":
 		parts = append(parts, "counted: true")
+		if optional {
+			parts = append(parts, "optional: true")
+		}
 		add("count", k.index+k.countAt)
 		add("first", k.index+k.firstKey)
 		add("step", k.step)
