@@ -22,6 +22,8 @@ type served struct {
 	firstKey int
 	specs    int
 	subs     []served
+
+	request, response string // what it advises for many nodes
 }
 
 // describe asks a server for all of its commands.
@@ -46,6 +48,8 @@ func readServed(t *testing.T, entries []any) []served {
 		require.NoError(t, err)
 		subs, err := redis.Values(f[9], nil)
 		require.NoError(t, err)
+		tips, err := redis.Strings(f[7], nil)
+		require.NoError(t, err)
 		list[i] = served{
 			words:    strings.Split(name, "|"),
 			arity:    int(f[1].(int64)),
@@ -53,9 +57,21 @@ func readServed(t *testing.T, entries []any) []served {
 			firstKey: int(f[3].(int64)),
 			specs:    len(specs),
 			subs:     readServed(t, subs),
+			request:  tip(tips, "request_policy:"),
+			response: tip(tips, "response_policy:"),
 		}
 	}
 	return list
+}
+
+// tip returns what follows a prefix in a list, "" if nothing does.
+func tip(tips []string, prefix string) string {
+	for _, t := range tips {
+		if text, ok := strings.CutPrefix(t, prefix); ok {
+			return text
+		}
+	}
+	return ""
 }
 
 // call is a command with its arguments.

@@ -68,7 +68,7 @@ func integer(arg any) (int, bool) {
 	case int:
 		return arg, true
 	case int64:
-		return int(arg), true
+		return int(arg), int64(int(arg)) == arg
 	}
 	text := Text(arg)
 	n, err := strconv.Atoi(text)

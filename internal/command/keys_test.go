@@ -1,0 +1,163 @@
+package command_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/redisfluster/fluster/internal/command"
+	"github.com/redisfluster/fluster/internal/redistest"
+)
+
+func lookup(t testing.TB, cmd string, args ...any) *command.Info {
+	t.Helper()
+	info, err := command.Lookup(cmd, args)
+	require.NoError(t, err)
+	return info
+}
+
+// These are the calls that no server of this version can vouch for.
+func TestKeysOfLaterCommandsAndOptions(t *testing.T) {
+	for name, tc := range map[string]struct {
+		cmd  string
+		args []any
+		want []int
+	}{
+		"XREADGROUP with CLAIM":     {"XREADGROUP", []any{"GROUP", "g", "c", "CLAIM", "streams", "STREAMS", "a", "b", ">", ">"}, []int{6, 7}},
+		"MSETEX":                    {"MSETEX", []any{2, "a", "1", "b", "2", "EX", 10}, []int{1, 3}},
+		"HEXPIRE":                   {"HEXPIRE", []any{"a", 10, "FIELDS", 1, "f"}, []int{0}},
+		"VSIM":                      {"VSIM", []any{"a", "ELE", "e"}, []int{0}},
+		"BITOP with a new operator": {"BITOP", []any{"DIFF1", "a", "b", "c"}, []int{1, 2, 3}},
+		"DEBUG OBJECT":              {"DEBUG", []any{"OBJECT", "a"}, []int{1}},
+		"PUBLISH":                   {"PUBLISH", []any{"ch", "m"}, []int{0}},
+		"SUBSCRIBE":                 {"SUBSCRIBE", []any{"a", "b"}, []int{0, 1}},
+		"UNSUBSCRIBE of all":        {"UNSUBSCRIBE", nil, nil},
+		"PSUBSCRIBE":                {"PSUBSCRIBE", []any{"a*"}, nil},
+		"CLIENT KILL":               {"CLIENT", []any{"KILL", "ID", 1}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := lookup(t, tc.cmd, tc.args...).Keys(nil, tc.args)
+			require.NoError(t, err)
+			assert.Equal(t, tc.want, got)
+		})
+	}
+}
+
+func TestCallsThatTheServerWouldRefuseAreRefused(t *testing.T) {
+	for name, tc := range map[string]struct {
+		cmd  string
+		args []any
+		want string
+	}{
+		"too few arguments":        {"GET", nil, "fluster: GET: wrong number of arguments"},
+		"too many arguments":       {"GET", []any{"a", "b"}, "fluster: GET: wrong number of arguments"},
+		"in a subcommand":          {"OBJECT", []any{"ENCODING"}, "fluster: OBJECT ENCODING: wrong number of arguments"},
+		"a key without a value":    {"MSET", []any{"a", 1, "b"}, "fluster: MSET: too few arguments"},
+		"a number that is none":    {"EVAL", []any{"", "x", "a"}, `fluster: EVAL: the number of keys is not an integer: "x"`},
+		"a fraction":               {"EVAL", []any{"", 1.5, "a"}, `fluster: EVAL: the number of keys is not an integer: "1.5"`},
+		"a negative number":        {"EVAL", []any{"", -1, "a"}, "fluster: EVAL: the number of keys is negative"},
+		"more keys than arguments": {"EVAL", []any{"", 3, "a", "b"}, "fluster: EVAL: too few arguments for 3 keys"},
+		"far more":                 {"ZUNION", []any{int64(1) << 62, "a"}, "fluster: ZUNION: too few arguments for 4611686018427387904 keys"},
+		"no keys at all":           {"ZUNION", []any{0, "a"}, "fluster: ZUNION: at least one key is needed"},
+		"no STREAMS":               {"XREAD", []any{"COUNT", 1, "a"}, "fluster: XREAD: STREAMS is missing"},
+		"streams without IDs":      {"XREAD", []any{"STREAMS", "a", "b", "0"}, "fluster: XREAD: there must be an ID for each stream"},
+		"XREAD with a group":       {"XREAD", []any{"GROUP", "g", "c", "STREAMS", "a", ">"}, "fluster: XREAD: GROUP belongs to XREADGROUP, and must be there"},
+		"STORE at the end":         {"SORT", []any{"a", "STORE"}, "fluster: SORT: too few arguments"},
+		"two ways of naming keys":  {"MIGRATE", []any{"h", 1, "a", 0, 1, "KEYS", "b"}, "fluster: MIGRATE: with KEYS, the key before it must be empty"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := lookup(t, tc.cmd, tc.args...).Keys(nil, tc.args)
+			assert.EqualError(t, err, tc.want)
+		})
+	}
+}
+
+func TestKeysAppends(t *testing.T) {
+	args := []any{"a", "b"}
+	got, err := lookup(t, "DEL").Keys([]int{7}, args)
+	require.NoError(t, err)
+	assert.Equal(t, []int{7, 0, 1}, got)
+}
+
+func TestOfTwoDestinationsTheLastCounts(t *testing.T) {
+	s := redistest.StartUnix(t)
+	for name, tc := range map[string]struct {
+		cmd  string
+		args []any
+	}{
+		"SORT":                              {"SORT", []any{"list", "STORE", "first", "STORE", "last"}},
+		"GEORADIUS":                         {"GEORADIUS", []any{"geo", 0, 0, 1, "km", "STOREDIST", "first", "STORE", "last"}},
+		"GEORADIUSBYMEMBER the other way":   {"GEORADIUSBYMEMBER", []any{"geo", "m", 1, "km", "STORE", "first", "STOREDIST", "last"}},
+		"GEORADIUS with a COUNT in between": {"GEORADIUS", []any{"geo", 0, 0, 1, "km", "STORE", "first", "COUNT", 1, "STORE", "last"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.Do("FLUSHALL")
+			s.Do("RPUSH", "list", 1, 2)
+			s.Do("GEOADD", "geo", 0, 0, "m")
+			s.Do(tc.cmd, tc.args...)
+			require.Equal(t, int64(1), s.Do("EXISTS", "first", "last"))
+			require.Equal(t, int64(1), s.Do("EXISTS", "last"))
+
+			got, err := keysOf(lookup(t, tc.cmd), tc.args)
+			require.NoError(t, err)
+			assert.Equal(t, []string{tc.args[0].(string), "last"}, got)
+		})
+	}
+}
+
+func TestPatternsOfSORTReachBeyondItsKeys(t *testing.T) {
+	for name, tc := range map[string]struct {
+		args []any
+		want bool
+	}{
+		"plain":              {[]any{"a"}, false},
+		"BY a pattern":       {[]any{"a", "by", "w_*"}, true},
+		"BY nothing":         {[]any{"a", "BY", "nosort"}, false},
+		"GET a pattern":      {[]any{"a", "GET", []byte("o_*->f")}, true},
+		"GET the elements":   {[]any{"a", "GET", "#"}, false},
+		"one of several":     {[]any{"a", "GET", "#", "get", "o_*"}, true},
+		"a key with a star":  {[]any{"by*", "STORE", "get*"}, false},
+		"LIMIT is no option": {[]any{"a", "LIMIT", "BY", "x*"}, false},
+		"cut off":            {[]any{"a", "BY"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			assert.Equal(t, tc.want, lookup(t, "SORT").ReachesBeyond(tc.args))
+			assert.Equal(t, tc.want, lookup(t, "sort_ro").ReachesBeyond(tc.args))
+			assert.False(t, lookup(t, "RPUSH").ReachesBeyond(tc.args))
+		})
+	}
+}
+
+func FuzzKeysAreArgumentsOfTheCall(f *testing.F) {
+	f.Add("GET", "a", "", "", "", "", int64(0))
+	f.Add("EVAL", "return 1", "2", "a", "b", "", int64(1))
+	f.Add("XREADGROUP", "GROUP", "g", "c", "STREAMS", "a", int64(5))
+	f.Add("SORT", "a", "BY", "x*", "STORE", "b", int64(-1))
+	f.Add("MIGRATE", "h", "1", "", "0", "KEYS", int64(1))
+	f.Add("ZUNIONSTORE", "a", "9223372036854775807", "b", "", "", int64(1)<<62)
+	f.Add("OBJECT", "ENCODING", "a", "", "", "", int64(2))
+	f.Fuzz(func(t *testing.T, cmd, a, b, c, d, e string, n int64) {
+		args := []any{a, b, []byte(c), n, d, word(e), a, nil}
+		for k := range args {
+			args := args[:k]
+			info, err := command.Lookup(cmd, args)
+			if err != nil {
+				continue
+			}
+			keys, err := info.Keys(nil, args)
+			for _, key := range keys {
+				if key < 0 || key >= len(args) {
+					t.Fatalf("%s %q: no argument %d", cmd, args, key)
+				}
+			}
+			if err == nil && info.Keyless() && len(keys) > 0 {
+				t.Fatalf("%s %q: keys of a command without", cmd, args)
+			}
+			info.ReachesBeyond(args)
+			if limit, _ := info.Blocks(args); limit < 0 {
+				t.Fatalf("%s %q: blocks for %v", cmd, args, limit)
+			}
+		}
+	})
+}
