@@ -31,9 +31,11 @@ func (c *conn) begin(cmd string) call {
 	if c.guard != nil {
 		k.written = c.guard.written.Load()
 	}
-	c.sent.Store(c.node.clock())
 	return k
 }
+
+// noteSent notes the time for the case that no reply comes.
+func (c *conn) noteSent() { c.sent.Store(c.node.clock()) }
 
 // opOf names a Do for an error.
 func opOf(cmd string) string {
@@ -47,6 +49,7 @@ func opOf(cmd string) string {
 // all of them: as in redigo, none is due afterwards.
 func (c *conn) beginDo(cmd string) call {
 	k := c.begin(cmd)
+	c.noteSent()
 	if k.due > 0 {
 		c.pending.Store(0)
 	}

@@ -128,6 +128,9 @@ func (c *conn) Send(cmd string, args ...any) error {
 		c.refused.Store(true)
 		return c.notSent(k)
 	}
+	if k.due == 0 { // the time of the others is that of Flush or Do
+		c.noteSent()
+	}
 	if mayWait(cmd) {
 		c.waits.Store(true)
 	}
@@ -144,6 +147,7 @@ func (c *conn) Flush() error {
 	if k.dead != nil {
 		return c.notSent(k)
 	}
+	c.noteSent()
 	if err := c.inner.Flush(); err != nil {
 		return c.failed(k, err)
 	}

@@ -70,9 +70,29 @@ func (s *scanner) step(p []byte) (int, error) {
 		return int(n), nil
 	case s.tail > 0:
 		return 1, s.tailByte(p[0])
-	default:
-		return s.linePart(p)
+	case s.line == 0 && p[0] == '$':
+		if n := s.wholeBulk(p); n > 0 {
+			return n, nil
+		}
 	}
+	return s.linePart(p)
+}
+
+// wholeBulk takes a short bulk string that is all there, as nearly all are, and
+// returns how long it is. It returns 0 and takes nothing if it is anything else.
+func (s *scanner) wholeBulk(p []byte) int {
+	n, i := 0, 1
+	for ; i < len(p) && i < 6 && '0' <= p[i] && p[i] <= '9'; i++ {
+		n = n*10 + int(p[i]-'0')
+	}
+	end := i + len("\r\n") + n // of the string
+	if i == 1 || len(p) < end+len("\r\n") || int64(n) > s.limit-s.claimed ||
+		p[i] != '\r' || p[i+1] != '\n' || p[end] != '\r' || p[end+1] != '\n' {
+		return 0
+	}
+	s.claimed += int64(n)
+	s.element()
+	return end + len("\r\n")
 }
 
 // tailByte takes one byte of the CRLF behind a bulk string.
