@@ -239,3 +239,26 @@ func isLimit(err error) bool {
 	return err != nil && slices.ContainsFunc([]string{"too large", "claims more", "longer than", "deeper than"},
 		func(limit string) bool { return strings.Contains(err.Error(), limit) })
 }
+
+func BenchmarkScanner(b *testing.B) {
+	for name, reply := range map[string]string{
+		"status":          "+OK\r\n",
+		"integer":         ":1234567\r\n",
+		"small bulk":      "$5\r\nhello\r\n",
+		"large bulk":      "$1048576\r\n" + text(1<<20),
+		"array of 100":    "*100\r\n" + strings.Repeat("$10\r\n"+text(10), 100),
+		"array of 100 KB": "*100\r\n" + strings.Repeat("$1000\r\n"+text(1000), 100),
+	} {
+		b.Run(name, func(b *testing.B) {
+			s := scanner{limit: 64 << 20}
+			stream := []byte(reply)
+			b.SetBytes(int64(len(stream)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := s.scan(stream); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
