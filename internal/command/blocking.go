@@ -18,8 +18,6 @@ func (i *Info) Blocks(args []any) (limit time.Duration, blocks bool) {
 		return streamWait(args)
 	case "BLMPOP", "BZMPOP":
 		return wait(args[0], time.Second), true
-	case "WAIT", "WAITAOF":
-		return wait(args[len(args)-1], time.Millisecond), true
 	}
 	return wait(args[len(args)-1], time.Second), true
 }

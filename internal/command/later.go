@@ -12,7 +12,7 @@ var later = []description{
 	{name: "CLIENT NO-TOUCH", arity: 3, since: "7.2.0"},
 	{name: "CLIENT SETINFO", arity: 4, since: "7.2.0"},
 	{name: "CLUSTER MYSHARDID", arity: 2, since: "7.2.0"},
-	{name: "WAITAOF", arity: 4, since: "7.2.0", flags: blocks},
+	{name: "WAITAOF", arity: 4, since: "7.2.0"},
 
 	// 7.4
 	{name: "HEXPIRE", arity: -6, since: "7.4.0", flags: writes, keys: keyAt(1, Write)},

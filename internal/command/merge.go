@@ -151,12 +151,20 @@ func joinUnion(replies []Reply, bad func(Reply, error)) any {
 
 func joinAnd(replies []Reply, bad func(Reply, error)) any {
 	var least []int64
-	for _, flags := range read(replies, bad, redis.Int64s) {
+	for _, r := range replies {
+		flags, err := redis.Int64s(r.Value, nil)
 		if least == nil {
 			least = flags
 		}
-		for i := range min(len(least), len(flags)) {
-			least[i] = min(least[i], flags[i])
+		if err == nil && len(flags) != len(least) {
+			err = errLength
+		}
+		if err != nil {
+			bad(r, err)
+			continue
+		}
+		for i, n := range flags {
+			least[i] = min(least[i], n)
 		}
 	}
 	all := make([]any, len(least))
@@ -169,10 +177,9 @@ func joinAnd(replies []Reply, bad func(Reply, error)) any {
 func joinSumByName(replies []Reply, bad func(Reply, error)) any {
 	sums := []any{}
 	at := make(map[string]int) // where a name's sum is
-	for _, pairs := range read(replies, bad, flatMap) {
+	for _, pairs := range read(replies, bad, countMap) {
 		for i := 0; i < len(pairs); i += 2 {
-			n, _ := pairs[i+1].(int64)
-			name := Text(pairs[i])
+			name, n := Text(pairs[i]), pairs[i+1].(int64)
 			if k, ok := at[name]; ok {
 				sums[k] = sums[k].(int64) + n
 				continue
@@ -235,6 +242,17 @@ func flatMap(reply any, err error) ([]any, error) {
 	pairs, err := redis.Values(reply, err)
 	if err == nil && len(pairs)%2 != 0 {
 		err = fmt.Errorf("a map of %d elements", len(pairs))
+	}
+	return pairs, err
+}
+
+// countMap is flatMap for a map whose values are integers.
+func countMap(reply any, err error) ([]any, error) {
+	pairs, err := flatMap(reply, err)
+	for i := 1; i < len(pairs) && err == nil; i += 2 {
+		if _, ok := pairs[i].(int64); !ok {
+			err = fmt.Errorf("a count of type %T", pairs[i])
+		}
 	}
 	return pairs, err
 }
