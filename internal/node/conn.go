@@ -117,8 +117,16 @@ func (c *conn) DoContext(ctx context.Context, cmd string, args ...any) (any, err
 		return nil, c.notSent(k)
 	}
 	k.watch(ctx)
-	reply, err := c.inner.Do(cmd, args...)
+	reply, err := c.doWithin(ctx, cmd, args)
 	return c.end(k, reply, err)
+}
+
+// doWithin is the inner Do, with ctx's limit for the reply if it has one.
+func (c *conn) doWithin(ctx context.Context, cmd string, args []any) (any, error) {
+	if own, ok := ctx.(readLimited); ok {
+		return redis.DoWithTimeout(c.inner, own.limit, cmd, args...)
+	}
+	return c.inner.Do(cmd, args...)
 }
 
 // Send buffers a command, as redigo's Send does. Bytes of it may leave before Flush.

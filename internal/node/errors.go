@@ -71,6 +71,18 @@ func SafeToRetry(err error) bool {
 	return errors.Is(err, ErrClosed) || errors.Is(err, redis.ErrPoolExhausted)
 }
 
+// Unsent returns err for a command that was not sent because of it: it is safe to
+// retry, whatever err says of others.
+func Unsent(err error) error {
+	var e *Error
+	if !errors.As(err, &e) || !e.maybe {
+		return err
+	}
+	safe := *e
+	safe.maybe = false
+	return &safe
+}
+
 // lateError is a time limit of this package's own that ran out.
 type lateError struct{ what string }
 
