@@ -1,0 +1,171 @@
+package router
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/gomodule/redigo/redis"
+
+	"github.com/redisfluster/fluster/internal/command"
+	"github.com/redisfluster/fluster/internal/node"
+)
+
+// blockMargin is how much longer than it was told to wait a blocking command is
+// waited for.
+const blockMargin = time.Second
+
+// Do runs one command.
+func (r *Router) Do(ctx context.Context, cmd string, args []any) (any, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	c, err := r.parse(ctx, cmd, args)
+	if err != nil {
+		return nil, err
+	}
+	switch c.info.Route {
+	case command.FanOut:
+		return r.fanOut(ctx, &c)
+	case command.OnConn:
+		return nil, fmt.Errorf("%w: %s needs a connection of its own", ErrRefused, c.name())
+	}
+	return r.keyed(ctx, &c)
+}
+
+// fanOut runs a call that has no key on the nodes that live; one that writes,
+// on all, so that a node which is out is not passed over in silence.
+func (r *Router) fanOut(ctx context.Context, c *call) (any, error) {
+	nodes, err := r.cluster.View().Live()
+	if err != nil {
+		return nil, err
+	}
+	if c.info.Access == command.Write {
+		nodes = r.all()
+	}
+	r.scripts.see(c)
+	return c.info.Merge.Replies(r.Fan(ctx, nodes, c.cmd, c.args))
+}
+
+func (r *Router) all() []int {
+	nodes := make([]int, r.cluster.Len())
+	for i := range nodes {
+		nodes[i] = i
+	}
+	return nodes
+}
+
+// Fan runs one command on each of some nodes at once, and returns their replies
+// in that order.
+func (r *Router) Fan(ctx context.Context, nodes []int, cmd string, args []any) []command.Reply {
+	replies := make([]command.Reply, len(nodes))
+	concurrently(len(nodes), func(i int) {
+		value, err := r.on(ctx, nodes[i], cmd, args, nil)
+		replies[i] = command.Reply{Node: r.cluster.Name(nodes[i]), Value: value, Err: err}
+	})
+	return replies
+}
+
+// concurrently calls f with 0 to n-1, the last of them in the caller's goroutine.
+func concurrently(n int, f func(i int)) {
+	if n == 0 {
+		return
+	}
+	var wg sync.WaitGroup
+	for i := range n - 1 {
+		wg.Go(func() { f(i) })
+	}
+	f(n - 1)
+	wg.Wait()
+}
+
+// keyed runs a call on the node of its keys, or over their nodes.
+func (r *Router) keyed(ctx context.Context, c *call) (any, error) {
+	r.budget.call()
+	for try := 0; ; try++ {
+		parts, err := r.locate(r.cluster.View(), c)
+		if err != nil {
+			return nil, err
+		}
+		if len(parts) > 1 {
+			return r.over(ctx, c, parts)
+		}
+		reply, err := r.on(ctx, parts[0].node, c.cmd, c.args, c.info)
+		if err == nil || !r.again(ctx, c, parts[0].node, try, err) {
+			return reply, err
+		}
+	}
+}
+
+// over runs a call whose keys belong to several nodes, if it may.
+func (r *Router) over(ctx context.Context, c *call, parts []part) (any, error) {
+	switch {
+	case r.cfg.Whole, c.info.Split == command.NoSplit:
+		return nil, r.crossNode(c, parts)
+	case c.info.Split == command.Algebra:
+		return r.algebra(ctx, c)
+	case c.info.Split == command.NonAtomic:
+		if !r.cfg.NonAtomic {
+			return nil, r.crossNode(c, parts)
+		}
+		return r.nonAtomic(ctx, c, parts)
+	}
+	done := make([]command.Part, len(parts))
+	concurrently(len(parts), func(i int) {
+		sub := c.sub(parts[i])
+		value, err := r.keyed(ctx, &sub)
+		done[i] = command.Part{Keys: parts[i].keys, Reply: command.Reply{
+			Node: r.cluster.Name(parts[i].node), Value: value, Err: err,
+		}}
+	})
+	return c.info.Split.Join(len(c.keys), done)
+}
+
+// algebra reads the sets that a call combines, each from its node, and combines
+// them here.
+func (r *Router) algebra(ctx context.Context, c *call) (any, error) {
+	members, err := r.fetch(ctx, c, c.keys)
+	if err != nil {
+		return nil, err
+	}
+	return c.info.Combine(c.args, members)
+}
+
+// fetch reads each of some keys whole, at once.
+func (r *Router) fetch(ctx context.Context, c *call, keys []int) ([]any, error) {
+	members, errs := make([]any, len(keys)), make([]error, len(keys))
+	concurrently(len(keys), func(i int) {
+		cmd, args, _ := c.info.Fetch(c.args[keys[i]])
+		members[i], errs[i] = r.Do(ctx, cmd, args)
+	})
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return members, nil
+}
+
+// on runs a command on a connection of one node's pool. A command that blocks is
+// waited for as long as it was told to wait.
+func (r *Router) on(ctx context.Context, n int, cmd string, args []any, info *command.Info) (any, error) {
+	conn, err := r.cluster.Pool(n).GetContext(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	if info != nil {
+		if limit, blocks := info.Blocks(args); blocks {
+			if limit > 0 {
+				limit += blockMargin
+			}
+			ctx = node.WithReadLimit(ctx, limit)
+		}
+	}
+	reply, err := redis.DoContext(conn, ctx, cmd, args...)
+	if r.scripts.lacks(cmd, err) {
+		return r.scripts.reload(ctx, conn, cmd, args, err)
+	}
+	return reply, err
+}

@@ -1,0 +1,75 @@
+package router
+
+import (
+	"sync/atomic"
+
+	"github.com/redisfluster/fluster/internal/command"
+)
+
+// op is one command of a pipeline, from Send to Receive. What its nodes reply is
+// written by their legs, each its own place, and read once done is closed.
+type op struct {
+	call    call
+	parts   []part
+	replies []command.Reply // of parts
+	missing atomic.Int32    // replies that have not come
+	done    chan struct{}   // closed when none is missing
+	err     error           // it was refused, so there are no parts
+	value   any             // it was answered without a node
+}
+
+// answered is an op that no node is asked about.
+func answered(value any, err error) *op {
+	o := &op{value: value, err: err, done: make(chan struct{})}
+	close(o.done)
+	return o
+}
+
+// pending is an op that nodes are to answer.
+func pending(c call, parts []part) *op {
+	o := &op{call: c, parts: parts, replies: make([]command.Reply, len(parts)), done: make(chan struct{})}
+	o.missing.Store(int32(len(parts)))
+	return o
+}
+
+// answer takes the reply of one node. An op without parts waits for nobody.
+func (o *op) answer(place int, reply command.Reply) {
+	o.replies[place] = reply
+	if o.missing.Add(-1) == 0 {
+		close(o.done)
+	}
+}
+
+// result is what Receive returns. It must not be called before done is closed.
+func (o *op) result() (any, error) {
+	switch {
+	case len(o.parts) == 0:
+		return o.value, o.err
+	case o.call.info.Route == command.FanOut:
+		return o.call.info.Merge.Replies(o.replies)
+	case len(o.parts) == 1:
+		return o.replies[0].Value, o.replies[0].Err
+	}
+	parts := make([]command.Part, len(o.parts))
+	for i, p := range o.parts {
+		parts[i] = command.Part{Keys: p.keys, Reply: o.replies[i]}
+	}
+	return o.call.info.Split.Join(len(o.call.keys), parts)
+}
+
+// task is what one node has to do for an op. A task without an op is the
+// connection's own doing, and its reply is dropped.
+type task struct {
+	op    *op
+	place int // among the op's parts
+	cmd   string
+	args  []any
+	info  *command.Info
+	last  bool // it ends what the leg's connection is held for
+}
+
+func (t *task) answer(name string, value any, err error) {
+	if t.op != nil {
+		t.op.answer(t.place, command.Reply{Node: name, Value: value, Err: err})
+	}
+}

@@ -1,0 +1,96 @@
+package router
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/redisfluster/fluster/internal/command"
+)
+
+// parse understands a command, or refuses it.
+func (r *Router) parse(ctx context.Context, cmd string, args []any) (call, error) {
+	info, err := command.Lookup(cmd, args)
+	if err != nil {
+		if info, err = r.learn(ctx, cmd, err); err != nil {
+			return call{}, err
+		}
+	}
+	if info.Route == command.Rejected {
+		return call{}, fmt.Errorf("%w: %s: %s; a node's own pool can do it", ErrRefused, info.Name, info.Reason)
+	}
+	c := call{cmd: cmd, args: args, info: info}
+	if info.Keyless() {
+		return c, nil
+	}
+	if c.keys, err = info.Keys(nil, args); err != nil {
+		return call{}, err
+	}
+	return c, nil
+}
+
+// part is what one node has to do of a call.
+type part struct {
+	node int
+	keys []int // places among the call's keys
+}
+
+// locate groups the keys of a call by their nodes, in the order of first use. A
+// call without keys is refused: no node is more right for it than another.
+func (r *Router) locate(v View, c *call) ([]part, error) {
+	if len(c.keys) == 0 {
+		return nil, fmt.Errorf("%w: %s has no key to go by", ErrRefused, c.name())
+	}
+	if len(c.keys) == 1 {
+		node, err := v.Locate(command.Text(c.args[c.keys[0]]))
+		return []part{{node: node}}, err
+	}
+	var parts []part
+	at := make(map[int]int) // index in parts, by node
+	for k, pos := range c.keys {
+		node, err := v.Locate(command.Text(c.args[pos]))
+		if err != nil {
+			return nil, err
+		}
+		i, known := at[node]
+		if !known {
+			i = len(parts)
+			at[node] = i
+			parts = append(parts, part{node: node})
+		}
+		parts[i].keys = append(parts[i].keys, k)
+	}
+	return parts, nil
+}
+
+// sub is the call that has only the keys of p.
+func (c *call) sub(p part) call {
+	at := make([]int, len(p.keys))
+	for i, k := range p.keys {
+		at[i] = c.keys[k]
+	}
+	args := c.info.Split.Args(c.args, at)
+	sub := call{cmd: c.cmd, args: args, info: c.info, keys: make([]int, len(at))}
+	step := len(args) / len(at)
+	for i := range sub.keys {
+		sub.keys[i] = i * step
+	}
+	return sub
+}
+
+// crossNode refuses a call whose keys are on several nodes, telling which.
+func (r *Router) crossNode(c *call, parts []part) error {
+	var b strings.Builder
+	for i, p := range parts {
+		if i == 3 {
+			b.WriteString(", ...")
+			break
+		}
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		key := command.Text(c.args[c.keys[p.keys[0]]])
+		fmt.Fprintf(&b, "%.40q is on %s", key, r.cluster.Name(p.node))
+	}
+	return fmt.Errorf("%w: %s: %s", ErrCrossNode, c.name(), b.String())
+}

@@ -1,0 +1,173 @@
+package router
+
+import (
+	"github.com/gomodule/redigo/redis"
+
+	"github.com/redisfluster/fluster/internal/command"
+)
+
+const unbound = -1
+
+// tx is the transaction of a routed connection. It stands on one node: that of
+// the first key that it watches or touches. Its zero value is none.
+type tx struct {
+	multi   bool // MULTI was sent
+	watch   bool // WATCH was
+	bound   bool // node is decided
+	node    int
+	opening *op // the MULTI that waits for a node
+	aborted bool
+}
+
+// open reports whether commands belong to a transaction, or may.
+func (t *tx) open() bool { return t.multi || t.watch }
+
+// answerNow answers a MULTI whose reply is wanted before it has a node.
+func (t *tx) answerNow(o *op) {
+	if o == t.opening {
+		o.answer(0, command.Reply{Value: "OK"})
+		t.opening = nil
+	}
+}
+
+// transact does a command of the connection's own. The caller holds c.mu.
+func (c *Conn) transact(k call) *op {
+	switch k.info.Name {
+	case "MULTI":
+		return c.begin(k)
+	case "EXEC", "DISCARD":
+		return c.finish(k)
+	case "WATCH":
+		return c.watch(k)
+	case "UNWATCH":
+		return c.unwatch(k)
+	}
+	return c.refuse(refused(k, "it is not done on a connection over several nodes"))
+}
+
+func (c *Conn) begin(k call) *op {
+	if c.tx.multi {
+		return answered(nil, redis.Error("ERR MULTI calls can not be nested"))
+	}
+	c.tx.multi = true
+	o := pending(k, []part{{}})
+	if c.tx.bound {
+		c.add(o, k, false)
+		return o
+	}
+	c.tx.opening = o
+	return o
+}
+
+// bind decides on which node the transaction stands, if that is open, and reports
+// whether n is it.
+func (c *Conn) bind(n int) bool {
+	if c.tx.bound {
+		return c.tx.node == n
+	}
+	c.tx.bound, c.tx.node = true, n
+	c.leg(n).hold()
+	if c.tx.multi {
+		c.unsent = append(c.unsent, unsent{n, task{op: c.tx.opening, cmd: "MULTI"}})
+		c.tx.opening = nil
+	}
+	return true
+}
+
+// add queues an op for the transaction's node.
+func (c *Conn) add(o *op, k call, last bool) {
+	c.unsent = append(c.unsent, unsent{c.tx.node, task{op: o, cmd: k.cmd, args: k.args, info: k.info, last: last}})
+}
+
+// planInTx queues a command of a transaction, if it stands on the transaction's
+// node; otherwise the transaction is discarded.
+func (c *Conn) planInTx(k call) *op {
+	if c.tx.aborted {
+		return answered(nil, redis.Error("ERR the transaction was discarded because of an error before"))
+	}
+	if k.info.Route == command.FanOut {
+		return c.refuse(refused(k, "it belongs to no node, and a transaction to one"))
+	}
+	parts, err := c.router.locate(c.router.cluster.View(), &k)
+	if err != nil {
+		return c.refuse(err)
+	}
+	if len(parts) > 1 {
+		return c.refuse(c.router.crossNode(&k, parts))
+	}
+	if !c.bind(parts[0].node) {
+		return c.refuse(c.router.offNode(&k, parts[0].node, c.tx.node))
+	}
+	o := pending(k, parts)
+	c.add(o, k, false)
+	return o
+}
+
+// abort discards the transaction after an error, as a server would at EXEC.
+func (c *Conn) abort() {
+	if !c.tx.multi || c.tx.aborted {
+		return
+	}
+	c.tx.aborted = true
+	if c.tx.bound {
+		c.unsent = append(c.unsent, unsent{c.tx.node, task{cmd: "DISCARD", last: true}})
+	}
+}
+
+// finish ends a transaction. One that touched no key needs no node.
+func (c *Conn) finish(k call) *op {
+	t := c.tx
+	if !t.multi {
+		return answered(nil, redis.Error("ERR "+k.info.Name+" without MULTI"))
+	}
+	c.tx = tx{}
+	if t.opening != nil {
+		t.opening.answer(0, command.Reply{Value: "OK"})
+	}
+	exec := k.info.Name == "EXEC"
+	switch {
+	case t.aborted && exec:
+		return answered(nil, redis.Error("EXECABORT Transaction discarded because of previous errors."))
+	case !t.bound && exec:
+		return answered([]any{}, nil)
+	case t.aborted, !t.bound:
+		return answered("OK", nil)
+	}
+	o := pending(k, []part{{node: t.node}})
+	c.unsent = append(c.unsent, unsent{t.node, task{op: o, cmd: k.cmd, args: k.args, info: k.info, last: true}})
+	return o
+}
+
+func (c *Conn) watch(k call) *op {
+	if c.tx.multi {
+		return answered(nil, redis.Error("ERR WATCH inside MULTI is not allowed"))
+	}
+	parts, err := c.router.locate(c.router.cluster.View(), &k)
+	switch {
+	case err != nil:
+		return answered(nil, err)
+	case len(parts) > 1:
+		return answered(nil, c.router.crossNode(&k, parts))
+	case !c.bind(parts[0].node):
+		return answered(nil, c.router.offNode(&k, parts[0].node, c.tx.node))
+	}
+	c.tx.watch = true
+	o := pending(k, parts)
+	c.add(o, k, false)
+	return o
+}
+
+func (c *Conn) unwatch(k call) *op {
+	switch {
+	case c.tx.multi && !c.tx.bound, !c.tx.open():
+		return answered("OK", nil)
+	case c.tx.multi: // queued like any other
+		o := pending(k, []part{{node: c.tx.node}})
+		c.add(o, k, false)
+		return o
+	}
+	o := pending(k, []part{{node: c.tx.node}})
+	c.add(o, k, true)
+	c.tx = tx{}
+	return o
+}
