@@ -174,8 +174,8 @@ func isReply(err error) bool {
 	if err == nil {
 		return true
 	}
-	_, ok := err.(redis.Error)
-	return ok
+	var reply redis.Error
+	return errors.As(err, &reply)
 }
 
 // judge hands on what an error reply says of the node.
