@@ -3,6 +3,7 @@ package node_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"runtime"
@@ -217,6 +218,46 @@ func TestAnErrorReplyIsSeenHoweverItIsReceived(t *testing.T) {
 			assert.ErrorContains(t, rc.Err(), "READONLY", "the connection is to be dropped")
 		})
 	}
+}
+
+// wrapping is a connection of a user's own making, which knows Do and Close and
+// wraps errors.
+type wrapping struct{ redis.Conn }
+
+func (w wrapping) Do(cmd string, args ...any) (any, error) {
+	reply, err := w.Conn.Do(cmd, args...)
+	if err != nil {
+		err = fmt.Errorf("user's own words: %w", err)
+	}
+	return reply, err
+}
+
+func TestAUsersOwnConnectionMayWrapErrorsAndNeedNotKnowTimeLimits(t *testing.T) {
+	redistest.NoLeaks(t)
+	f := redistest.NewFake(t)
+	p := f.Pool(unhurried)
+	dial := p.DialContext
+	p.DialContext = func(ctx context.Context) (redis.Conn, error) {
+		rc, err := dial(ctx)
+		return wrapping{rc}, err
+	}
+	w := watchPool(t, p)
+	rc := w.borrow(t)
+	f.Fail("LOADING Redis is loading the dataset in memory")
+	assert.ErrorContains(t, second(rc.Do("GET", "k")), "user's own words")
+	assert.Equal(t, []health.Class{health.Refusing}, w.classes())
+	f.Resume()
+	assert.ErrorContains(t, second(redis.DoWithTimeout(rc, time.Second, "GET", "k")), "does not support")
+	got, err := redis.String(redis.DoContext(rc, t.Context(), "ECHO", "x"))
+	require.NoError(t, err)
+	assert.Equal(t, "x", got)
+	require.NoError(t, rc.Err())
+
+	f.CutReply("", 0)
+	err = second(rc.Do("GET", "k"))
+	assert.ErrorIs(t, err, io.EOF)
+	assert.True(t, node.MaybeExecuted(err))
+	assert.Equal(t, []health.Class{health.Refusing, health.Broken}, w.classes())
 }
 
 func TestARefusedLoginOfTheCallersOwnIsNoEvidence(t *testing.T) {

@@ -138,7 +138,7 @@ func (s *chatterbox) hangUp() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range s.accepted {
-		_ = c.Conn.Close()
+		_ = c.Close()
 	}
 }
 
