@@ -159,7 +159,10 @@ func onChatterboxes(t *testing.T, options string, test func(t *testing.T, s *cha
 		t.Run(name, func(t *testing.T) {
 			redistest.NoLeaks(t)
 			cert := redistest.NewCA(t).Server()
-			s := startChatterbox(t, "rediss", &tls.Config{Certificates: []tls.Certificate{cert}, MaxVersion: version})
+			s := startChatterbox(t, "rediss", &tls.Config{
+				Certificates: []tls.Certificate{cert}, MaxVersion: version,
+				DynamicRecordSizingDisabled: true, // a write is a record
+			})
 			test(t, s, watchURL(t, s.url, "?tls_ca="+url.QueryEscape(trustFile(t, cert))+"&"+options))
 		})
 	}

@@ -249,11 +249,12 @@ func TestAClosedNodeLendsAndDialsNothing(t *testing.T) {
 		for range 3 {
 			w.Close()
 			for range 5 {
-				rc := w.Pool().Get()
-				err := second(rc.Do("PING"))
+				_, err := w.Pool().GetContext(t.Context())
 				require.ErrorIs(t, err, node.ErrClosed)
 				require.True(t, node.SafeToRetry(err))
-				require.ErrorIs(t, rc.Close(), nil)
+				rc := w.Pool().Get()
+				require.ErrorIs(t, second(rc.Do("PING")), node.ErrClosed)
+				require.NoError(t, rc.Close())
 			}
 		}
 		require.ErrorIs(t, waits(t), node.ErrClosed)
