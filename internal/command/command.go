@@ -19,7 +19,8 @@ type Info struct {
 	Name string
 
 	// Arity is the number of words of a call, the command's name and that of
-	// the subcommand included. If negative, it is the least number.
+	// the subcommand included. If negative, it is the least number. Servers
+	// later than the one that described the command may take more.
 	Arity int
 
 	// Access is what the command does to the keys, or to the data as a whole.

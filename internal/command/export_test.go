@@ -2,6 +2,9 @@ package command
 
 import "maps"
 
+// DescribedBy is the version of the server that described the commands.
+const DescribedBy = describedBy
+
 // All lists every command and subcommand; containers, too.
 func All() []*Info {
 	var list []*Info

@@ -2,7 +2,10 @@
 
 package command
 
-// described is what redis-server 7.0.15 says of its commands.
+// describedBy is the version of the server that described the commands.
+const describedBy = "7.0.15"
+
+// described is what that server says of its commands.
 var described = []description{
 	{name: "ACL", arity: -2, since: "6.0.0"},
 	{name: "ACL CAT", arity: -2, since: "6.0.0"},

@@ -36,14 +36,15 @@ var (
 // or of its channels if it goes by those. None is not an error.
 //
 // It returns an error if the server would refuse the call as well, without
-// looking at any data: too few or too many arguments, or a number of keys that is
-// no number or too large. It does not check the rest of the syntax.
+// looking at any data: too few arguments, or a number of keys that is no number
+// or too large. It does not check the rest of the syntax. Too many arguments it
+// leaves to the server, which may be one that takes more than Arity; but not for
+// commands that may be split, so that their parts need not look for them.
 func (i *Info) Keys(dst []int, args []any) ([]int, error) {
-	words := len(args) + 1
-	if i.Arity >= 0 && words != i.Arity || words < -i.Arity {
-		return dst, fmt.Errorf("fluster: %s: wrong number of arguments", i.Name)
+	err := i.checkArity(len(args) + 1)
+	if err != nil {
+		return dst, err
 	}
-	var err error
 	if i.find != nil {
 		dst, err = i.find(dst, args)
 		return dst, i.wrap(err)
@@ -54,6 +55,14 @@ func (i *Info) Keys(dst []int, args []any) ([]int, error) {
 		}
 	}
 	return dst, nil
+}
+
+func (i *Info) checkArity(words int) error {
+	least := max(i.Arity, -i.Arity)
+	if words < least || words > least && i.Arity > 0 && i.Split != NoSplit {
+		return fmt.Errorf("fluster: %s: wrong number of arguments", i.Name)
+	}
+	return nil
 }
 
 // Keyless tells a command that never has keys, nor channels by which it goes.

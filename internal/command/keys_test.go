@@ -25,6 +25,7 @@ func TestKeysOfLaterCommandsAndOptions(t *testing.T) {
 		want []int
 	}{
 		"XREADGROUP with CLAIM":     {"XREADGROUP", []any{"GROUP", "g", "c", "CLAIM", "streams", "STREAMS", "a", "b", ">", ">"}, []int{6, 7}},
+		"ZRANK with WITHSCORE":      {"ZRANK", []any{"a", "m", "WITHSCORE"}, []int{0}},
 		"MSETEX":                    {"MSETEX", []any{2, "a", "1", "b", "2", "EX", 10}, []int{1, 3}},
 		"HEXPIRE":                   {"HEXPIRE", []any{"a", 10, "FIELDS", 1, "f"}, []int{0}},
 		"VSIM":                      {"VSIM", []any{"a", "ELE", "e"}, []int{0}},
@@ -51,7 +52,7 @@ func TestCallsThatTheServerWouldRefuseAreRefused(t *testing.T) {
 		want string
 	}{
 		"too few arguments":        {"GET", nil, "fluster: GET: wrong number of arguments"},
-		"too many arguments":       {"GET", []any{"a", "b"}, "fluster: GET: wrong number of arguments"},
+		"too many arguments":       {"RENAME", []any{"a", "b", "c"}, "fluster: RENAME: wrong number of arguments"},
 		"in a subcommand":          {"OBJECT", []any{"ENCODING"}, "fluster: OBJECT ENCODING: wrong number of arguments"},
 		"a key without a value":    {"MSET", []any{"a", 1, "b"}, "fluster: MSET: too few arguments"},
 		"a number that is none":    {"EVAL", []any{"", "x", "a"}, `fluster: EVAL: the number of keys is not an integer: "x"`},

@@ -3,7 +3,6 @@ package command
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/gomodule/redigo/redis"
@@ -53,10 +52,14 @@ func (e *NodesError) err() error {
 	if len(e.Failed) == 0 {
 		return nil
 	}
-	var first redis.Error
-	if len(e.Failed) == e.Total && errors.As(e.Failed[0].Err, &first) &&
-		!slices.ContainsFunc(e.Failed, func(r Reply) bool { return r.Err != error(first) }) {
-		return first
+	var reply redis.Error
+	if len(e.Failed) < e.Total || !errors.As(e.Failed[0].Err, &reply) {
+		return e
 	}
-	return e
+	for _, f := range e.Failed {
+		if !errors.Is(f.Err, reply) {
+			return e
+		}
+	}
+	return reply
 }

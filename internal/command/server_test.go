@@ -1,6 +1,7 @@
 package command_test
 
 import (
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -97,6 +98,7 @@ func TestEveryCommandOfTheServerIsKnownAsItDescribesIt(t *testing.T) {
 	count, err := redis.Int(s.Do("COMMAND", "COUNT"), nil)
 	require.NoError(t, err)
 	require.Len(t, top, count)
+	exact := asDescribed(s)
 
 	for _, c := range flatten(top) {
 		if len(c.subs) > 0 && c.words[0] != "command" {
@@ -105,12 +107,18 @@ func TestEveryCommandOfTheServerIsKnownAsItDescribesIt(t *testing.T) {
 		name := strings.ToUpper(strings.Join(c.words, " "))
 		cmd, args := c.call()
 		info, err := command.Lookup(cmd, args)
+		if err != nil && !exact {
+			continue
+		}
 		if !assert.NoError(t, err, name) {
 			continue
 		}
 		assert.Equal(t, name, info.Name)
-		assert.True(t, info.Verified, name)
 		assert.NotEmpty(t, info.Since, name)
+		if !exact {
+			continue // another server may say it otherwise
+		}
+		assert.True(t, info.Verified, name)
 		assert.Equal(t, c.arity, info.Arity, "arity of %s", name)
 		assert.Equal(t, slices.Contains(c.flags, "write"), info.Access == command.Write && !ofScripts(name), "writes of %s", name)
 		assert.Equal(t, slices.Contains(c.flags, "readonly"), info.Access == command.Read, "reads of %s", name)
@@ -127,6 +135,12 @@ func TestEveryCommandOfTheServerIsKnownAsItDescribesIt(t *testing.T) {
 			}
 		}
 	}
+}
+
+// asDescribed tells a server of the version that the table was made from. Others
+// may have more commands, and say other things of the same ones.
+func asDescribed(s *redistest.Server) bool {
+	return s.Info("server")["redis_version"] == command.DescribedBy
 }
 
 // ofScripts are the commands of which the server does not say what they do.
@@ -198,14 +212,15 @@ func TestKeysAreWhereTheServerFindsThem(t *testing.T) {
 	s := redistest.StartUnix(t)
 	conn := s.Pool(redistest.PoolOptions{Read: -1}).Get()
 	defer conn.Close()
+	exact := asDescribed(s)
 	for _, c := range flatten(describe(t, s)) {
 		cmd, sub := c.call()
 		info, err := command.Lookup(cmd, sub)
-		if c.specs == 0 || byChannel(info) {
+		if err != nil && !exact || c.specs == 0 || byChannel(info) {
 			continue
 		}
 		t.Run(strings.Join(c.words, " "), func(t *testing.T) {
-			require.NoError(t, err)
+			require.NotNil(t, info)
 			r := rand.New(rand.NewPCG(6, 2))
 			sent := make([][]any, calls)
 			for i := range sent {
@@ -215,8 +230,9 @@ func TestKeysAreWhereTheServerFindsThem(t *testing.T) {
 			require.NoError(t, conn.Flush())
 			replies := make([]any, calls)
 			for i := range replies {
+				var err error
 				replies[i], err = conn.Receive()
-				if _, refused := err.(redis.Error); err != nil && !refused {
+				if refused := new(redis.Error); err != nil && !errors.As(err, refused) {
 					t.Fatal(err)
 				}
 			}
@@ -238,6 +254,9 @@ func compareKeys(t *testing.T, conn redis.Conn, info *command.Info, sent [][]any
 		}
 		if stores(args) > 1 {
 			continue // the server's search finds all, the command takes the last
+		}
+		if info.Arity >= 0 && len(args)+1 > info.Arity {
+			continue // a later server may take more
 		}
 		got, err := keysOf(info, args)
 		switch {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -22,7 +23,7 @@ func startServer() (*child, error) {
 		return nil, err
 	}
 	c := &child{dir: dir, addr: filepath.Join(dir, "s")}
-	c.cmd = exec.Command("redis-server", "--port", "0", "--unixsocket", c.addr, "--dir", dir, "--save", "", "--appendonly", "no")
+	c.cmd = exec.CommandContext(context.Background(), "redis-server", "--port", "0", "--unixsocket", c.addr, "--dir", dir, "--save", "", "--appendonly", "no")
 	if err := c.cmd.Start(); err != nil {
 		_ = os.RemoveAll(dir)
 		return nil, err
