@@ -3,9 +3,12 @@ package node_test
 import (
 	"context"
 	"errors"
+	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gomodule/redigo/redis"
@@ -338,4 +341,45 @@ func TestAConnectionThatComesAfterTheNodeWasClosedIsClosed(t *testing.T) {
 	require.ErrorIs(t, <-got, node.ErrClosed)
 	redistest.WaitFor(t, ample, func() bool { return f.Accepted() == 1 && f.Conns() == 0 }, "the connection is closed")
 	assert.Empty(t, r.all())
+}
+
+func TestAConnectionThatOthersHaveOutdatedIsClosed(t *testing.T) {
+	f := redistest.NewFake(t)
+	var n *node.Node
+	pool := &redis.Pool{Dial: func() (redis.Conn, error) {
+		c, err := redis.Dial("tcp", f.Addr())
+		return &hooked{Conn: c, after: func(string) { n.SetState(health.State{Live: true, Generation: 1}) }}, err
+	}}
+	n, r := over(t, pool)
+	require.Error(t, pool.Get().Err(), "the node was in the penalty box since the dial began")
+	redistest.WaitFor(t, ample, func() bool { return f.Conns() == 0 }, "the connection is closed")
+	assert.Empty(t, r.all())
+}
+
+func TestAUsersConnectionThatDoesNotAnswerItsPINGIsClosed(t *testing.T) {
+	f := redistest.NewFake(t)
+	f.Fail("LOADING Redis is loading the dataset in memory")
+	pool := usersPool(t, "redis://"+f.Addr())
+	over(t, pool)
+	require.Error(t, pool.Get().Err())
+	redistest.WaitFor(t, ample, func() bool { return f.Accepted() == 1 && f.Conns() == 0 }, "the connection is closed")
+}
+
+// The net package gives a dial up at the context's deadline, and may do so
+// before the context itself is done.
+func TestADialThatEndsAtTheCallersDeadlineIsEndedByTheCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for left, want := range map[time.Duration]health.Class{100 * time.Microsecond: health.Ask, 50 * time.Millisecond: health.Timeout} {
+			pool := &redis.Pool{Dial: func() (redis.Conn, error) {
+				time.Sleep(time.Second - left)
+				return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.ErrDeadlineExceeded}
+			}}
+			_, r := over(t, pool)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			_, err := pool.GetContext(ctx)
+			cancel()
+			require.Error(t, err)
+			assert.Equal(t, []health.Class{want}, r.classes(), "%v were left", left)
+		}
+	})
 }

@@ -199,6 +199,23 @@ func TestTheServerNameIsTheHostOfTheURL(t *testing.T) {
 	}
 }
 
+func TestAServerThatHangsUpAfterTheHandshakeMayWantACertificate(t *testing.T) {
+	ca := redistest.NewCA(t)
+	trust := trusting(t, redistest.StartTLS(t, ca, ca.Server()))
+	port, _ := tlsPeers(t, &tls.Config{Certificates: []tls.Certificate{ca.Server()}})
+	at := "rediss://localhost:" + port + "?" + trust
+	assertDialFails(t, parsed(t, at).NewPool(), dialFault{class: health.Broken, text: "TLS client certificate?"})
+	_, err := overPool(t, at+"&"+showing(t, ca.Client())).GetContext(t.Context())
+	require.Error(t, err)
+	assert.NotContains(t, err.Error(), "TLS client certificate?", "it was shown one")
+}
+
+func overPool(t *testing.T, url string) *redis.Pool {
+	t.Helper()
+	n, _ := over(t, parsed(t, url).NewPool())
+	return n.Pool()
+}
+
 func TestAServerWithoutModernTLSIsNotSpokenTo(t *testing.T) {
 	ca := redistest.NewCA(t)
 	trust := trusting(t, redistest.StartTLS(t, ca, ca.Server()))
