@@ -220,7 +220,8 @@ func isLogin(cmd string) bool {
 func (c *conn) spoil(err error) { c.spoiled.CompareAndSwap(nil, &err) }
 
 // failed handles an error that is no reply. Only the first one that breaks the
-// connection is evidence; what it meets afterwards is its echo.
+// connection is evidence; what is met afterwards is its echo, and told as the
+// first.
 func (c *conn) failed(k call, err error) error {
 	if c.inner.Err() == nil { // no fault of the connection's: something it does not support, say
 		return err
@@ -228,7 +229,7 @@ func (c *conn) failed(k call, err error) error {
 	maybe := c.maybe(k, err)
 	if c.dead.CompareAndSwap(nil, &err) {
 		c.node.sink(k.context(), c.evidence(c.ioFinding(k, err), err))
-	} else if c.severed.Load() {
+	} else {
 		err = *c.dead.Load()
 	}
 	return c.node.error(k.op, err, maybe)

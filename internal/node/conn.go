@@ -30,7 +30,6 @@ type conn struct {
 
 	spoiled atomic.Pointer[error] // why a pool should drop the connection, though it works
 	dead    atomic.Pointer[error] // what broke it, or why it was severed
-	severed atomic.Bool           // by the node, and not by an error of its own
 }
 
 var (
@@ -59,9 +58,7 @@ func (c *conn) Close() error {
 
 // sever closes the connection under whoever waits on it, who gets cause.
 func (c *conn) sever(cause error) {
-	if c.dead.CompareAndSwap(nil, &cause) {
-		c.severed.Store(true)
-	}
+	c.dead.CompareAndSwap(nil, &cause)
 	_ = c.inner.Close()
 }
 

@@ -17,10 +17,11 @@ var errStale = errors.New("connection is stale")
 //
 // One goroutine may read and one may write at a time, as with any net.Conn.
 type guard struct {
-	net.Conn             // plain or TLS
-	records  *recordConn // under TLS; else nil
-	written  atomic.Uint64
-	peek     func() error
+	net.Conn              // plain or TLS
+	transport net.Conn    // Conn, or what is under TLS
+	records   *recordConn // under TLS; else nil
+	written   atomic.Uint64
+	peek      func() error
 
 	// Owned by the reader.
 	replies scanner
@@ -29,8 +30,13 @@ type guard struct {
 }
 
 func newGuard(nc, transport net.Conn, maxReply int64) *guard {
-	return &guard{Conn: nc, replies: scanner{limit: maxReply}, peek: newPeek(transport)}
+	return &guard{Conn: nc, transport: transport, replies: scanner{limit: maxReply}, peek: newPeek(transport)}
 }
+
+// Close closes the transport. Under TLS nothing is said to the peer first: that
+// would wait for a frozen one, and whoever closes a connection to cut somebody
+// loose cannot.
+func (g *guard) Close() error { return g.transport.Close() }
 
 // Write counts what the socket accepts.
 func (g *guard) Write(p []byte) (int, error) {
