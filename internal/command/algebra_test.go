@@ -143,6 +143,30 @@ func TestSetsAreCombinedAsTheServerDoes(t *testing.T) {
 	}
 }
 
+// What is not a number comes of an infinite score and a weight of 0, and counts
+// differently in each place.
+func TestWhatIsNotANumberCountsAsForTheServer(t *testing.T) {
+	conn := redistest.StartUnix(t).Pool(redistest.PoolOptions{}).Get()
+	defer conn.Close()
+	for _, args := range []redis.Args{{"small", -5, "m"}, {"neg", "-inf", "m", 1, "n"}, {"pos", "inf", "m", 1, "n", 2, "o"}} {
+		_, err := conn.Do("ZADD", args...)
+		require.NoError(t, err)
+	}
+	for _, keys := range [][]any{{"small", "neg"}, {"small", "pos"}, {"neg", "pos"}, {"small", "neg", "pos"}} {
+		for _, w := range [][]any{{1, 0, 1}, {0, 1, 0}, {1, 1, 0}, {1, 1, 1}, {-1, 0, 0}} {
+			for _, aggregate := range []any{"SUM", "MIN", "MAX"} {
+				args := append([]any{len(keys)}, keys...)
+				args = append(append(args, "WEIGHTS"), w[:len(keys)]...)
+				args = append(args, "AGGREGATE", aggregate, "WITHSCORES")
+				compare(t, conn, "ZUNION", args, keys)
+				compare(t, conn, "ZINTER", args, keys)
+			}
+		}
+	}
+	compare(t, conn, "ZDIFF", []any{1, "pos", "WEIGHTS", 1}, []any{"pos"})
+	compare(t, conn, "ZINTERCARD", []any{1, "pos", "AGGREGATE", "SUM"}, []any{"pos"})
+}
+
 // compare does a call here and at the server.
 func compare(t *testing.T, conn redis.Conn, cmd string, args, keys []any) {
 	t.Helper()

@@ -29,6 +29,7 @@ func TestHowLongACallMayWait(t *testing.T) {
 		"streams, milliseconds":    {"XREAD", []any{"count", "BLOCK", "block", 20, "STREAMS", "a", "0"}, 20 * time.Millisecond},
 		"groups":                   {"XREADGROUP", []any{"GROUP", "BLOCK", "7", "BLOCK", 0, "STREAMS", "a", ">"}, 0},
 		"groups that do not":       {"XREADGROUP", []any{"GROUP", "BLOCK", "7", "CLAIM", "BLOCK", "STREAMS", "a", ">"}, never},
+		"a consumer named BLOCK":   {"XREADGROUP", []any{"GROUP", "g", "BLOCK", "7", "STREAMS", "a", ">"}, never},
 		"BLOCK without a number":   {"XREAD", []any{"BLOCK"}, never},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -49,10 +49,7 @@ func sortKeys(dst []int, args []any) ([]int, error) {
 func radiusKeys(dst []int, args []any, options int) ([]int, error) {
 	store := -1
 	for k := options; k < len(args); k++ {
-		switch {
-		case is(args[k], "COUNT"):
-			k++
-		case is(args[k], "STORE"), is(args[k], "STOREDIST"):
+		if is(args[k], "STORE") || is(args[k], "STOREDIST") {
 			k++
 			store = k
 		}

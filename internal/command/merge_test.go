@@ -103,6 +103,7 @@ func TestANodeThatFailsDoesNotTakeTheOthersRepliesAway(t *testing.T) {
 		"exists everywhere":         {command.And, from(list(int64(1)), io.EOF), list(int64(1)), "fluster: 1 of 2 nodes failed: node b: EOF"},
 		"any":                       {command.Any, from(io.EOF, nil), nil, "fluster: 1 of 2 nodes failed: node a: EOF"},
 		"all, of their own":         {command.Sum, from(io.EOF, wrongType), nil, "fluster: 2 of 2 nodes failed: node a: EOF; node b: " + string(wrongType)},
+		"error replies that differ": {command.Sum, from(redis.Error("ERR x"), wrongType), nil, "fluster: 2 of 2 nodes failed: node a: ERR x; node b: " + string(wrongType)},
 		"an error that names it":    {command.Sum, from(int64(0), errors.New("fluster: node b: dial: refused")), int64(0), "fluster: 1 of 2 nodes failed: fluster: node b: dial: refused"},
 		"what all the others agree": {command.Agreed, from("PONG", io.EOF, "PONG"), "PONG", "fluster: 1 of 3 nodes failed: node b: EOF"},
 	} {
