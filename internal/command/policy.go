@@ -21,6 +21,7 @@ const (
 	whyRunning     = "only the node on which it runs can end it"
 	whyInternal    = "it is for the server's own use"
 	whyModules     = "modules belong to one server"
+	whyTracking    = "it is about the tracking of one connection, which is refused"
 	whyProtocol    = "the library speaks the protocol, and needs the reply to each command"
 )
 
@@ -98,7 +99,7 @@ var policies = map[string]policy{
 	"MONITOR":             rejectedState("it turns one node's connection into a stream that does not end"),
 	"CLIENT CACHING":      rejectedState(whyState),
 	"CLIENT GETNAME":      fanOutRead(PerNode),
-	"CLIENT GETREDIR":     rejected(whyState),
+	"CLIENT GETREDIR":     rejected(whyTracking),
 	"CLIENT HELP":         fanOutRead(Agreed),
 	"CLIENT ID":           fanOutRead(PerNode),
 	"CLIENT INFO":         fanOutRead(PerNode),
@@ -111,7 +112,7 @@ var policies = map[string]policy{
 	"CLIENT SETINFO":      {route: FanOut, merge: AllOK, stateful: true},
 	"CLIENT SETNAME":      {route: FanOut, merge: AllOK, stateful: true},
 	"CLIENT TRACKING":     rejectedState(whyProtocol),
-	"CLIENT TRACKINGINFO": rejected(whyState),
+	"CLIENT TRACKINGINFO": rejected(whyTracking),
 	"CLIENT UNBLOCK":      rejected(whyOneClient),
 	"CLIENT UNPAUSE":      fanOut(AllOK),
 
