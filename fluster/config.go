@@ -52,6 +52,18 @@ type Config struct {
 	// is a good choice.
 	Health health.Config
 
+	// NonAtomic also does, over several nodes and in several steps, what a server
+	// does in one: STORE forms, RENAME, RENAMENX, COPY, RPOPLPUSH, LMOVE, SMOVE,
+	// PFCOUNT, PFMERGE and MSETNX with keys of several nodes. Others may see them
+	// half done, and a node that fails in between leaves them so, which the error
+	// says. If false, such a call is ErrCrossNode and nothing is sent. Keys of one
+	// node keep the server's atomicity either way.
+	NonAtomic bool
+
+	// Whole refuses every call whose keys belong to several nodes with
+	// ErrCrossNode, MGET and its like included.
+	Whole bool
+
 	// Logger gets a line for each change of a node: at Warn when it is
 	// penalized, at Info when it is released and when a probe finds it still
 	// down. If nil, nothing is logged.
@@ -78,7 +90,8 @@ type Config struct {
 //	dial_timeout   for a new connection, with TLS, login and PING (1s)
 //	read_timeout   for one reply (1s)
 //	write_timeout  for one command (1s)
-//	max_reply      bytes that one reply may claim (67108864)
+//	max_reply      memory that one reply may claim, in bytes: its strings, and 40
+//	               for each element of an array (67108864)
 //	max_idle       idle connections that are kept (64)
 //	pool_size      connections at most (0: no limit)
 //	pool_wait      wait for a connection at that limit (false)

@@ -3,9 +3,12 @@ package fluster
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
+	"github.com/redisfluster/fluster/internal/command"
 	"github.com/redisfluster/fluster/internal/node"
+	"github.com/redisfluster/fluster/internal/router"
 )
 
 // ErrClusterEmpty says that no node lives. The error that is returned matches it
@@ -14,6 +17,15 @@ var ErrClusterEmpty = errors.New("fluster: all nodes are down")
 
 // ErrClosed is returned by a cluster after Close, and by its pools.
 var ErrClosed = node.ErrClosed
+
+// ErrCrossNode is for a call whose keys belong to several nodes and that cannot be
+// done over them. Nothing of it was sent. The error tells which key is where.
+var ErrCrossNode = router.ErrCrossNode
+
+// ErrRefused is for a call that has no node to go to: it makes no sense over several
+// nodes, has no key to go by, or no server knows it. Nothing of it was sent. A
+// node's own pool can do it.
+var ErrRefused = router.ErrRefused
 
 // NodeError is a failure to reach a node or to hear its answer. It has the
 // fields
@@ -36,14 +48,34 @@ type NodeError = node.Error
 //
 // For connections that a user's own dial function made, nothing is known of
 // what was sent; what fails after the dial is then never safe.
+//
+// Of a call that several nodes had a part in, it is true only if no part can have
+// been executed.
 func SafeToRetry(err error) bool {
-	return node.SafeToRetry(err) || errors.Is(err, ErrClusterEmpty)
+	var many *NodesError
+	if !errors.As(err, &many) {
+		return node.SafeToRetry(err) || errors.Is(err, ErrClusterEmpty) ||
+			errors.Is(err, ErrCrossNode) || errors.Is(err, ErrRefused)
+	}
+	for _, f := range many.Failed {
+		if !SafeToRetry(f.Err) {
+			return false
+		}
+	}
+	return len(many.Failed) == many.Total
 }
 
 // MaybeExecuted reports whether the command that failed with err may have been
 // executed: it was sent, and the answer was lost. It is false for an error that
-// the server replied, which is an answer, and for nil.
-func MaybeExecuted(err error) bool { return node.MaybeExecuted(err) }
+// the server replied, which is an answer, and for nil. Of a call that several
+// nodes had a part in, it is true if any part may have been.
+func MaybeExecuted(err error) bool {
+	var many *NodesError
+	if !errors.As(err, &many) {
+		return node.MaybeExecuted(err)
+	}
+	return slices.ContainsFunc(many.Failed, func(f command.Reply) bool { return MaybeExecuted(f.Err) })
+}
 
 // emptyError is ErrClusterEmpty with what is known of each node.
 type emptyError struct {

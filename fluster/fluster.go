@@ -15,6 +15,7 @@ import (
 
 	"github.com/redisfluster/fluster/health"
 	"github.com/redisfluster/fluster/internal/node"
+	"github.com/redisfluster/fluster/internal/router"
 	"github.com/redisfluster/fluster/ring"
 )
 
@@ -27,6 +28,7 @@ type FlusterCluster struct {
 	ring    ring.Ring
 	members []*node.Node // of nodes
 	checker *health.Checker
+	router  *router.Router
 	events  *herald
 
 	snapshot atomic.Pointer[snapshot]
@@ -46,6 +48,7 @@ func New(cfg Config) (*FlusterCluster, error) {
 		return nil, err
 	}
 	c := &FlusterCluster{nodes: slices.Clone(cfg.Nodes)}
+	c.router = router.New(backend{c}, router.Config{NonAtomic: cfg.NonAtomic, Whole: cfg.Whole})
 	c.events = newHerald(c.nodes, cfg.Logger, cfg.OnEvent)
 	if cfg.Placement == nil {
 		cfg.Placement = ring.Balanced{}
@@ -126,10 +129,9 @@ func (c *FlusterCluster) adopt(timeout time.Duration) {
 // GetClient does no I/O, takes no lock and does not allocate, whatever state the
 // nodes are in. It returns ErrClusterEmpty if no node lives and ErrClosed after Close.
 func (c *FlusterCluster) GetClient(key string) (*redis.Pool, error) {
-	s := c.snapshot.Load()
-	i := s.view.Locate(key)
-	if i < 0 {
-		return nil, s.err
+	i, err := c.snapshot.Load().Locate(key)
+	if err != nil {
+		return nil, err
 	}
 	return c.nodes[i].Pool, nil
 }
@@ -137,10 +139,9 @@ func (c *FlusterCluster) GetClient(key string) (*redis.Pool, error) {
 // Locate returns the node that GetClient would return the pool of, with the same
 // errors. It does no I/O.
 func (c *FlusterCluster) Locate(key string) (Node, error) {
-	s := c.snapshot.Load()
-	i := s.view.Locate(key)
-	if i < 0 {
-		return Node{}, s.err
+	i, err := c.snapshot.Load().Locate(key)
+	if err != nil {
+		return Node{}, err
 	}
 	return c.nodes[i], nil
 }

@@ -13,6 +13,18 @@ type snapshot struct {
 	err  error // what a call gets that finds no node
 }
 
+// Locate returns the node of key, by its place in Config.Nodes.
+func (s *snapshot) Locate(key string) (int, error) {
+	i := s.view.Locate(key)
+	if i < 0 {
+		return 0, s.err
+	}
+	return i, nil
+}
+
+// Live returns the nodes that live. It must not be changed.
+func (s *snapshot) Live() ([]int, error) { return s.live, s.err }
+
 // nowhere is the view of a closed cluster.
 type nowhere struct{}
 

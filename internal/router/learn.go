@@ -6,8 +6,13 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/gomodule/redigo/redis"
+
 	"github.com/redisfluster/fluster/internal/command"
 )
+
+// maxLearned bounds how many commands are remembered, typing errors included.
+const maxLearned = 1000
 
 // learned holds the commands that a server described, such as a module's. Its
 // zero value is empty. It is safe for concurrent use.
@@ -32,5 +37,30 @@ func (r *Router) learn(ctx context.Context, cmd string, unknown error) (*command
 	if info == nil {
 		return nil, fmt.Errorf("%w: %w", ErrRefused, unknown)
 	}
+	return info, nil
+}
+
+// describe asks a live node, and remembers the answer.
+func (r *Router) describe(ctx context.Context, name string) (*command.Info, error) {
+	live, err := r.cluster.View().Live()
+	if err != nil {
+		return nil, err
+	}
+	entries, err := redis.Values(r.on(ctx, live[0], "COMMAND", []any{"INFO", name}, nil))
+	if err != nil {
+		return nil, err
+	}
+	var info *command.Info
+	if len(entries) == 1 && entries[0] != nil {
+		if info, err = command.Learn(entries[0]); err != nil {
+			return nil, err
+		}
+	}
+	r.learned.mu.Lock()
+	defer r.learned.mu.Unlock()
+	if r.learned.byName == nil || len(r.learned.byName) >= maxLearned {
+		r.learned.byName = make(map[string]*command.Info)
+	}
+	r.learned.byName[name] = info
 	return info, nil
 }

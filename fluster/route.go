@@ -1,0 +1,88 @@
+package fluster
+
+import (
+	"context"
+
+	"github.com/gomodule/redigo/redis"
+
+	"github.com/redisfluster/fluster/internal/router"
+)
+
+// Get returns the whole cluster as one redis.Conn (with time-outs and contexts),
+// for code that was written for one server. It has the shape of redigo's
+// Pool.Get: it does no I/O, always returns a connection, and the caller closes
+// it, which gives every node's connection back to its pool.
+//
+//   - Do goes to the node of the command's keys, by the rules of
+//     FlusterCluster.Do.
+//   - Send, Flush and Receive are a pipeline over nodes: written to all of them
+//     at once, replies in the order of the calls, each with its own error. A node
+//     that is dead or frozen costs the others nothing. A command that is refused
+//     is not sent, and Receive says so in its turn. Order is kept between
+//     commands to one node, not between nodes.
+//   - MULTI, EXEC, DISCARD, WATCH and UNWATCH stand on the node of the first key.
+//     A key elsewhere is ErrCrossNode; the transaction is then discarded.
+//   - SUBSCRIBE stands on the node of its channels, where PUBLISH sends to.
+//     Channels of several nodes are ErrCrossNode, and patterns are refused.
+//
+// As with any redis.Conn, one goroutine may send while another receives.
+func (c *FlusterCluster) Get() redis.Conn { return c.router.NewConn() }
+
+// GetContext is Get, with the error at once if ctx is over, if no node lives
+// (ErrClusterEmpty) or after Close (ErrClosed). The connection is valid all the
+// same, as with redigo's pool. Ctx has no effect on it later.
+func (c *FlusterCluster) GetContext(ctx context.Context) (redis.Conn, error) {
+	conn := c.Get()
+	if err := ctx.Err(); err != nil {
+		return conn, err
+	}
+	_, err := c.snapshot.Load().Live()
+	return conn, err
+}
+
+// Do runs one command where it belongs and returns its reply, in the types that
+// redigo gives. It returns when ctx ends, with ctx's error.
+//
+// A command with keys of one node goes to that node. With keys of several nodes:
+//
+//   - MGET, MSET, DEL, UNLINK, EXISTS and TOUCH are split; so are SUNION, SINTER,
+//     SDIFF, SINTERCARD, ZUNION, ZINTER, ZDIFF and ZINTERCARD, which are combined
+//     here. This is not atomic between nodes. If a node fails, the reply has what
+//     the others gave, with the error in the place of each key that it has not,
+//     and the error is a NodesError.
+//   - What writes more than each key by itself (RENAME, LMOVE, SUNIONSTORE,
+//     MSETNX, ...) is ErrCrossNode, unless Config.NonAtomic is set.
+//   - Everything else is ErrCrossNode.
+//
+// A command without keys is never sent to just any node. It goes to all that
+// live, and if it writes (FLUSHDB, CONFIG SET, SCRIPT LOAD, ...) to all there are,
+// and the replies become one: sums for DBSIZE, all keys for KEYS, OK if all said
+// so; where no one reply makes sense (INFO, TIME, ...) each node's name and reply
+// by turns. Use Each to have every node's reply for itself. What makes no sense
+// over several nodes is ErrRefused, and can be done with a node's own pool; so is
+// what needs a connection of its own (MULTI, SUBSCRIBE, ...), for which there is Get.
+//
+// A command that cannot have run (SafeToRetry), or that only reads, is repeated up
+// to twice at the node that is then its home, within ctx and a budget of a tenth of
+// the calls. Nothing else is ever sent twice. A command that blocks is waited for
+// as long as it was told to wait.
+//
+// Do uses connections of the nodes' pools. It blocks; it is safe for concurrent use.
+func (c *FlusterCluster) Do(ctx context.Context, cmd string, args ...any) (any, error) {
+	return c.router.Do(ctx, cmd, args)
+}
+
+// backend is the cluster as the router sees it.
+type backend struct{ c *FlusterCluster }
+
+// View returns the present snapshot.
+func (b backend) View() router.View { return b.c.snapshot.Load() }
+
+// Len returns how many nodes there are.
+func (b backend) Len() int { return len(b.c.nodes) }
+
+// Name returns a node's name.
+func (b backend) Name(node int) string { return b.c.nodes[node].Name }
+
+// Pool returns a node's pool.
+func (b backend) Pool(node int) *redis.Pool { return b.c.nodes[node].Pool }
