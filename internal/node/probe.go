@@ -15,15 +15,28 @@ import (
 // that writes nothing. It goes past the limits that callers are under. It is
 // called by one goroutine at a time.
 func (n *Node) Probe(ctx context.Context, req health.ProbeRequest) health.Evidence {
-	rc, err := n.probeConn(ctx, req.Fresh)
-	if err == nil && req.Write {
-		err = n.probeWrite(ctx, rc)
-	}
+	rc, err := n.tryProbe(ctx, req)
 	if err != nil {
 		n.dropProbe(rc)
 		return n.probeFailed(ctx, err)
 	}
 	return health.Evidence{Class: health.Alive, Generation: n.standing.Load().Generation}
+}
+
+// tryProbe does what is asked for, and returns the connection that it went over.
+// A dial function of a user's own may panic, and so may redigo's reader on a
+// connection without a guard, on bytes that make no sense: nobody but the probe is
+// there to recover.
+func (n *Node) tryProbe(ctx context.Context, req health.ProbeRequest) (rc redis.Conn, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("probe panicked: %v", p)
+		}
+	}()
+	if rc, err = n.probeConn(ctx, req.Fresh); err == nil && req.Write {
+		err = n.probeWrite(ctx, rc)
+	}
+	return rc, err
 }
 
 // probeConn returns a connection that has just answered a PING.

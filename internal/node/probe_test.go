@@ -305,3 +305,22 @@ func TestAUsersDialThatHangsHoldsUpNothingButItsProbe(t *testing.T) {
 	redistest.WaitFor(t, ample, func() bool { return f.Accepted() == 1 && f.Conns() == 0 }, "the late connection is closed")
 	assert.Empty(t, r.all())
 }
+
+func TestAProbeThatPanicsIsAFaultOfTheNode(t *testing.T) {
+	for name, pool := range map[string]*redis.Pool{
+		"in the user's dial": {Dial: func() (redis.Conn, error) { panic("no such thing") }},
+		"in the reader of a hostile reply": func() *redis.Pool {
+			fake := redistest.NewFake(t)
+			fake.Answer("$9223372036854775807\r\n")
+			return fake.Pool(redistest.PoolOptions{})
+		}(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := node.New(node.Config{Name: "a", Pool: pool, Timeout: time.Second})
+			defer n.Close()
+			ev := n.Probe(t.Context(), health.ProbeRequest{})
+			assert.Equal(t, health.Soft, ev.Class)
+			assert.ErrorContains(t, ev.Cause, "panicked")
+		})
+	}
+}
