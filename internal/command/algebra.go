@@ -80,7 +80,7 @@ func (i *Info) Combine(args, members []any) (any, error) {
 	sources := make([]source, len(members))
 	for k, reply := range members {
 		if sources[k], err = a.read(reply); err != nil {
-			return nil, i.wrap(err)
+			return nil, fmt.Errorf("fluster: %s: %w", i.Name, err)
 		}
 		sources[k].weight = opts.weight(k)
 	}
@@ -102,8 +102,6 @@ func (o *options) weight(k int) float64 {
 	}
 	return o.weights[k]
 }
-
-const errSyntax = redis.Error("ERR syntax error")
 
 // parse reads what follows n keys.
 func (a algebra) parse(args []any, n int) (*options, error) {

@@ -120,8 +120,8 @@ const (
 // begin with if it is a container. The case of letters does not matter. An
 // unknown subcommand of a container that is rejected as a whole is the container.
 //
-// The error says what is unknown, or which subcommands are known. Lookup does
-// not allocate otherwise.
+// The error is an ErrUnknown; or says which subcommands are known; or, if there
+// should be one, is the redis.Error of a server. Lookup does not allocate otherwise.
 func Lookup(cmd string, args []any) (*Info, error) {
 	info := find(all, cmd)
 	if info == nil {

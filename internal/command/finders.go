@@ -1,16 +1,6 @@
 package command
 
-import (
-	"errors"
-	"strings"
-)
-
-var (
-	errNoStreams  = errors.New("STREAMS is missing")
-	errGroup      = errors.New("GROUP belongs to XREADGROUP, and must be there")
-	errTwoKeys    = errors.New("with KEYS, the key before it must be empty")
-	errUnbalanced = errors.New("there must be an ID for each stream")
-)
+import "strings"
 
 // finders find the keys of commands that the specifications of a server cannot
 // describe, or describe less exactly than its own parser reads them.
@@ -62,7 +52,7 @@ func appendStore(dst []int, store int, args []any) ([]int, error) {
 	case store < 0:
 		return dst, nil
 	case store >= len(args):
-		return dst, errTooFew
+		return dst, errSyntax
 	}
 	return append(dst, store), nil
 }
@@ -71,15 +61,16 @@ func appendStore(dst []int, store int, args []any) ([]int, error) {
 // before it or there must be none.
 func streamKeys(dst []int, args []any, group bool) ([]int, error) {
 	first, grouped := afterStreams(args)
-	switch {
-	case first < 0:
-		return dst, errNoStreams
-	case grouped != group:
-		return dst, errGroup
-	}
 	rest := len(args) - first
-	if rest == 0 || rest%2 != 0 {
+	switch {
+	case grouped && !group:
+		return dst, errGroup
+	case first < 0, rest == 0:
+		return dst, errSyntax
+	case rest%2 != 0:
 		return dst, errUnbalanced
+	case group && !grouped:
+		return dst, errNoGroup
 	}
 	for k := range rest / 2 {
 		dst = append(dst, first+k)

@@ -1,9 +1,6 @@
 package command
 
-import (
-	"errors"
-	"fmt"
-)
+import "errors"
 
 // spec is one of a command's key specifications. Positions count from the
 // command's name, which is 0.
@@ -25,19 +22,16 @@ type spec struct {
 // in the order in which the server has them.
 type finder func(dst []int, args []any) ([]int, error)
 
-var (
-	errTooFew   = errors.New("too few arguments")
-	errNegative = errors.New("the number of keys is negative")
-	errNoKeys   = errors.New("at least one key is needed")
-	errLength   = errors.New("unexpected number of elements")
-)
+var errLength = errors.New("unexpected number of elements")
 
 // Keys appends the positions in args, the first being 0, of the keys of a call,
 // or of its channels if it goes by those. None is not an error.
 //
 // It returns an error if the server would refuse the call as well, without
 // looking at any data: too few arguments, or a number of keys that is no number
-// or too large. It does not check the rest of the syntax. Too many arguments it
+// or too large. The error is a redis.Error in a server's words; where a call is
+// wrong in several ways, a server may name another one. Keys does not check the
+// rest of the syntax. Too many arguments it
 // leaves to the server, which may be one that takes more than Arity; but not for
 // commands that may be split, so that their parts need not look for them.
 func (i *Info) Keys(dst []int, args []any) ([]int, error) {
@@ -46,12 +40,11 @@ func (i *Info) Keys(dst []int, args []any) ([]int, error) {
 		return dst, err
 	}
 	if i.find != nil {
-		dst, err = i.find(dst, args)
-		return dst, i.wrap(err)
+		return i.find(dst, args)
 	}
 	for k := range i.specs {
-		if dst, err = i.specs[k].keys(dst, args); err != nil {
-			return dst, i.wrap(err)
+		if dst, err = i.specs[k].keys(i, dst, args); err != nil {
+			return dst, err
 		}
 	}
 	return dst, nil
@@ -60,7 +53,7 @@ func (i *Info) Keys(dst []int, args []any) ([]int, error) {
 func (i *Info) checkArity(words int) error {
 	least := max(i.Arity, -i.Arity)
 	if words < least || words > least && i.Arity > 0 && i.Split != NoSplit {
-		return fmt.Errorf("fluster: %s: wrong number of arguments", i.Name)
+		return i.errArity()
 	}
 	return nil
 }
@@ -68,51 +61,37 @@ func (i *Info) checkArity(words int) error {
 // Keyless tells a command that never has keys, nor channels by which it goes.
 func (i *Info) Keyless() bool { return i.find == nil && len(i.specs) == 0 }
 
-func (i *Info) wrap(err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("fluster: %s: %w", i.Name, err)
-}
-
-// keys appends the keys that one specification names.
-func (s *spec) keys(dst []int, args []any) ([]int, error) {
+// keys appends the keys that one specification of i names.
+func (s *spec) keys(i *Info, dst []int, args []any) ([]int, error) {
 	if s.counted {
-		return s.appendCounted(dst, args)
+		return s.appendCounted(i, dst, args)
 	}
 	end := s.last // the position after the last key's, in args
 	if end < 0 {
 		end += len(args) + 1
 	}
 	if end > len(args) {
-		return dst, errTooFew
+		return dst, i.errArity()
 	}
 	k := s.first - 1
 	for ; k < end; k += s.step {
 		dst = append(dst, k)
 	}
 	if s.last == -1 && k > len(args) {
-		return dst, errTooFew // a key without what belongs to it
+		return dst, i.errArity() // a key without what belongs to it
 	}
 	return dst, nil
 }
 
 // appendCounted appends as many keys as an argument says.
-func (s *spec) appendCounted(dst []int, args []any) ([]int, error) {
+func (s *spec) appendCounted(i *Info, dst []int, args []any) ([]int, error) {
 	count, first := s.count-1, s.first-1
 	if count >= len(args) {
-		return dst, errTooFew
+		return dst, i.errArity()
 	}
 	n, ok := integer(args[count])
-	switch {
-	case !ok:
-		return dst, fmt.Errorf("the number of keys is not an integer: %s", quote(Text(args[count])))
-	case n < 0:
-		return dst, errNegative
-	case n == 0 && !s.optional:
-		return dst, errNoKeys
-	case n > (len(args)-first)/s.step:
-		return dst, fmt.Errorf("%w for %d keys", errTooFew, n)
+	if !ok || n < 0 || n == 0 && !s.optional || n > (len(args)-first)/s.step {
+		return dst, i.errCount(n, ok)
 	}
 	for k := range n {
 		dst = append(dst, first+k*s.step)

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -48,15 +49,18 @@ func (i *Info) sub(args []any) (*Info, error) {
 	return nil, i.unknownSub(args)
 }
 
+// ErrUnknown is for a command that is not in the table.
+var ErrUnknown = errors.New("unknown command")
+
 func unknown(cmd string) error {
-	return fmt.Errorf("fluster: unknown command %s", quote(cmd))
+	return fmt.Errorf("fluster: %w %s", ErrUnknown, quote(cmd))
 }
 
 func (i *Info) unknownSub(args []any) error {
-	known := strings.Join(slices.Sorted(maps.Keys(i.subs)), ", ")
 	if len(args) == 0 {
-		return fmt.Errorf("fluster: %s needs a subcommand: %s", i.Name, known)
+		return i.errArity()
 	}
+	known := strings.Join(slices.Sorted(maps.Keys(i.subs)), ", ")
 	return fmt.Errorf("fluster: unknown subcommand %s of %s, which has %s", quote(Text(args[0])), i.Name, known)
 }
 
