@@ -34,14 +34,14 @@ func (r *Router) Do(ctx context.Context, cmd string, args []any) (any, error) {
 	return r.keyed(ctx, &c)
 }
 
-// fanOut runs a call that has no key on the nodes that live; one that writes,
-// on all, so that a node which is out is not passed over in silence.
+// fanOut runs a call that has no key on the nodes that live; one that changes
+// something, on all, so that a node which is out is not passed over in silence.
 func (r *Router) fanOut(ctx context.Context, c *call) (any, error) {
 	nodes, err := r.cluster.View().Live()
 	if err != nil {
 		return nil, err
 	}
-	if c.info.Access == command.Write {
+	if !c.info.Repeatable {
 		nodes = r.all()
 	}
 	r.scripts.see(c)

@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -10,11 +11,9 @@ import (
 
 // parse understands a command, or refuses it.
 func (r *Router) parse(ctx context.Context, cmd string, args []any) (call, error) {
-	info, err := command.Lookup(cmd, args)
+	info, err := r.lookup(ctx, cmd, args)
 	if err != nil {
-		if info, err = r.learn(ctx, cmd, err); err != nil {
-			return call{}, err
-		}
+		return call{}, err
 	}
 	if info.Route == command.Rejected {
 		return call{}, fmt.Errorf("%w: %s: %s; a node's own pool can do it", ErrRefused, info.Name, info.Reason)
@@ -27,6 +26,18 @@ func (r *Router) parse(ctx context.Context, cmd string, args []any) (call, error
 		return call{}, err
 	}
 	return c, nil
+}
+
+// lookup finds a command in the table, or asks a node for it.
+func (r *Router) lookup(ctx context.Context, cmd string, args []any) (*command.Info, error) {
+	info, err := command.Lookup(cmd, args)
+	switch {
+	case errors.Is(err, command.ErrUnknown):
+		return r.learn(ctx, cmd, err)
+	case err != nil && !isReply(err):
+		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	return info, err
 }
 
 // part is what one node has to do of a call.
