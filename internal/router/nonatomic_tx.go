@@ -16,8 +16,8 @@ type step struct {
 }
 
 // temporary makes up a key that nobody uses. It is written and removed again
-// within one transaction, so that it is never seen, and nothing is left of it by
-// whatever ends the call.
+// within one transaction, so that nobody but a watcher of the server's keyspace
+// events ever sees it, and nothing is left of it by whatever ends the call.
 func temporary() string { return "fluster:temporary:" + rand.Text() }
 
 // atomically runs some commands on one node in one transaction, and returns their
