@@ -83,6 +83,12 @@ func Unsent(err error) error {
 	return &safe
 }
 
+// Unanswered is the error of a call to a node that nobody waits for any more because
+// of err. It was sent, or is about to be: it may have been executed.
+func Unanswered(name, op string, err error) error {
+	return &Error{Node: name, Op: op, Err: err, maybe: true}
+}
+
 // lateError is a time limit of this package's own that ran out.
 type lateError struct{ what string }
 

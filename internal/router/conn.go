@@ -10,6 +10,7 @@ import (
 	"github.com/gomodule/redigo/redis"
 
 	"github.com/redisfluster/fluster/internal/command"
+	"github.com/redisfluster/fluster/internal/node"
 )
 
 var (
@@ -22,21 +23,17 @@ var (
 // overlap.
 type Conn struct {
 	router *Router
+	sent   chan struct{} // has room for one: queue or sub changed
 
 	mu     sync.Mutex // protects following fields
 	queue  []*op      // sent, and not received
 	unsent []unsent   // to be written by Flush, in order
+	loaded []loaded   // scripts that go out with unsent
 	legs   map[int]*leg
+	span   *span // of legs; nil if there are none
 	tx     tx
-	sub    redis.Conn // while subscribed: the connection that it is on
-	subTo  int        // and its node
-	err    error      // why the connection is of no use any more
-}
-
-// unsent is a task that waits for Flush.
-type unsent struct {
-	node int
-	task
+	sub    *subscription
+	err    error // why the connection is of no use any more
 }
 
 var (
@@ -47,51 +44,78 @@ var (
 
 // NewConn returns a connection. It does no I/O.
 func (r *Router) NewConn() *Conn {
-	return &Conn{router: r, legs: make(map[int]*leg)}
+	return &Conn{router: r, sent: make(chan struct{}, 1)}
 }
 
 // Err returns why the connection cannot be used any more, if so. A node that
-// fails is no reason: the others go on.
+// fails is no reason, since the others go on, unless the connection is subscribed
+// there.
 func (c *Conn) Err() error {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.err
+	err, sub := c.err, c.sub
+	c.mu.Unlock()
+	if err == nil && sub != nil {
+		err = sub.conn.Err()
+	}
+	return err
 }
 
 // Close collects the replies that are due and gives every node's connection back.
-// A transaction that was not ended is discarded.
+// A transaction that was not ended is discarded. What waits on a server without
+// end is not waited for.
 func (c *Conn) Close() error {
-	if c.Err() != nil {
+	c.mu.Lock()
+	done, sub := c.err != nil, c.sub
+	if c.span != nil {
+		c.span.endEndless()
+	}
+	c.mu.Unlock()
+	switch {
+	case done:
 		return nil
+	case sub != nil:
+		c.giveUp(errConnClosed)
+		return sub.close()
 	}
 	_, err := c.Do("")
-	c.mu.Lock()
-	c.err = errConnClosed
-	legs, sub := c.legs, c.sub
-	c.legs, c.sub = nil, nil
-	c.mu.Unlock()
-	for _, l := range legs {
+	for _, l := range c.giveUp(errConnClosed) {
 		l.close()
 	}
-	if sub != nil {
-		return sub.Close()
-	}
 	return err
+}
+
+// giveUp makes the connection one of no use, and returns the legs that it had.
+func (c *Conn) giveUp(err error) map[int]*leg {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	legs := c.legs
+	c.err, c.legs, c.sub = err, nil, nil
+	return legs
+}
+
+// abandon gives the connection up while replies are due. Its legs finish what they
+// have begun, and give their connections back by themselves.
+func (c *Conn) abandon(err error) {
+	for _, l := range c.giveUp(fmt.Errorf("fluster: connection was given up: %w", err)) {
+		l.span.end()
+		go l.close()
+	}
 }
 
 // Do sends a command and returns its reply. With commands pending it is the end
 // of their pipeline: their replies are read and dropped, and the first error of
 // all is returned beside the last reply. Do("") returns the pending replies.
 func (c *Conn) Do(cmd string, args ...any) (any, error) {
-	return c.DoContext(context.Background(), cmd, args...)
+	return c.do(context.Background(), nil, cmd, args)
 }
 
-// DoWithTimeout is Do that returns after limit at the latest; then the connection
-// is of no use any more. Zero means no limit.
+// DoWithTimeout is Do with a limit of its own instead of that of the nodes'
+// connections, which counts from the beginning of the call. If replies are still
+// due when it has passed, the connection is of no use any more. Zero means no limit.
 func (c *Conn) DoWithTimeout(limit time.Duration, cmd string, args ...any) (any, error) {
 	ctx, cancel := within(limit)
 	defer cancel()
-	return c.DoContext(ctx, cmd, args...)
+	return c.do(node.WithReadLimit(ctx, limit), &limit, cmd, args)
 }
 
 func within(limit time.Duration) (context.Context, context.CancelFunc) {
@@ -107,18 +131,26 @@ func (c *Conn) DoContext(ctx context.Context, cmd string, args ...any) (any, err
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	return c.do(ctx, nil, cmd, args)
+}
+
+// do is Do within ctx and, if there is one, with a limit for the last reply.
+func (c *Conn) do(ctx context.Context, limit *time.Duration, cmd string, args []any) (any, error) {
 	if c.alone(cmd, args) {
 		return c.router.Do(ctx, cmd, args)
 	}
-	if sub := c.subscribed(); sub != nil && cmd == "" {
-		return nil, nil // its replies are messages, and never all there
-	}
 	if cmd != "" {
-		if err := c.Send(cmd, args...); err != nil {
+		if err := c.send(ctx, limit, cmd, args); err != nil {
 			return nil, err
 		}
 	}
-	return c.collect(ctx, cmd == "")
+	if sub := c.subscribed(); sub != nil {
+		return sub.collect(ctx, cmd)
+	}
+	if cmd == "" {
+		return c.collectAll(ctx)
+	}
+	return c.collectLast(ctx)
 }
 
 // alone reports whether a command can go its way with no regard to others on this
@@ -133,238 +165,56 @@ func (c *Conn) alone(cmd string, args []any) bool {
 	return err != nil || info.Route != command.OnConn
 }
 
-// collect flushes and reads all replies that are due: it returns all of them, or
-// the last one. The error is the first.
-func (c *Conn) collect(ctx context.Context, all bool) (any, error) {
-	if err := c.Flush(); err != nil {
+// collectAll returns all replies that are due, error replies among them. The error
+// is the first of another kind; it stands in the place of its reply too.
+func (c *Conn) collectAll(ctx context.Context) (any, error) {
+	var replies []any
+	var first error
+	err := c.drain(ctx, func(value any, err error) {
+		if err != nil {
+			value = err
+			if first == nil && !isReply(err) {
+				first = err
+			}
+		}
+		replies = append(replies, value)
+	})
+	if err != nil || replies == nil {
 		return nil, err
 	}
-	var replies []any
+	return replies, first
+}
+
+// collectLast returns the last of the replies that are due, and the first error.
+func (c *Conn) collectLast(ctx context.Context) (any, error) {
 	var last any
 	var first error
-	for {
-		o := c.next()
-		if o == nil {
-			break
-		}
-		value, err := c.await(ctx, o)
-		if first == nil && (err != nil && !(all && isReply(err))) {
+	err := c.drain(ctx, func(value any, err error) {
+		last = value
+		if first == nil {
 			first = err
 		}
-		if all && err != nil {
-			value = err
-		}
-		last = value
-		replies = append(replies, value)
-		if c.Err() != nil {
-			break
-		}
+	})
+	if err != nil {
+		return nil, err
 	}
-	if !all {
-		return last, first
+	return last, first
+}
+
+// drain flushes and reads all replies that are due. It ends early when the
+// connection is given up.
+func (c *Conn) drain(ctx context.Context, each func(value any, err error)) error {
+	if err := c.Flush(); err != nil {
+		return err
 	}
-	if replies == nil {
-		return nil, first
+	for o := c.next(); o != nil && c.Err() == nil; o = c.next() {
+		each(c.await(ctx, o))
 	}
-	return replies, first
+	return nil
 }
 
 // isReply reports an error that a server replied.
 func isReply(err error) bool {
 	var reply redis.Error
 	return errors.As(err, &reply)
-}
-
-// next takes the op whose reply is due next.
-func (c *Conn) next() *op {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.queue) == 0 {
-		return nil
-	}
-	o := c.queue[0]
-	c.queue = c.queue[1:]
-	c.tx.answerNow(o)
-	return o
-}
-
-// await waits for an op. When ctx ends first, replies are due that nobody will
-// read, so the connection is given up.
-func (c *Conn) await(ctx context.Context, o *op) (any, error) {
-	select {
-	case <-o.done:
-		return o.result()
-	default:
-	}
-	select {
-	case <-o.done:
-		return o.result()
-	case <-ctx.Done():
-		c.abandon(ctx.Err())
-		return nil, fmt.Errorf("fluster: %s: %w", o.call.name(), ctx.Err())
-	}
-}
-
-// abandon makes the connection one of no use. Its legs finish what they have, and
-// give their connections back by themselves.
-func (c *Conn) abandon(err error) {
-	c.mu.Lock()
-	c.err = err
-	legs, sub := c.legs, c.sub
-	c.legs, c.sub = nil, nil
-	c.mu.Unlock()
-	for _, l := range legs {
-		go l.close()
-	}
-	if sub != nil {
-		go func() { _ = sub.Close() }()
-	}
-}
-
-// Send queues a command. What is wrong with it, or with its keys, is said by the
-// Receive whose turn it is: no byte of it is sent. Send does no I/O, but for a
-// subscription.
-func (c *Conn) Send(cmd string, args ...any) error {
-	if err := c.Err(); err != nil {
-		return err
-	}
-	if sub := c.subscribed(); sub != nil {
-		return c.sendSubscribed(sub, cmd, args)
-	}
-	k, err := c.router.parse(context.Background(), cmd, args)
-	if err == nil && isSubscribe(k.info) {
-		return c.subscribe(k)
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var o *op
-	switch {
-	case err != nil:
-		o = c.refuse(err)
-	case k.info.Route == command.OnConn:
-		o = c.transact(k)
-	default:
-		o = c.plan(k)
-	}
-	c.queue = append(c.queue, o)
-	return nil
-}
-
-// refuse is the op of a command that is not sent. In a transaction it does what
-// the server does: EXEC will fail.
-func (c *Conn) refuse(err error) *op {
-	c.abort()
-	return answered(nil, err)
-}
-
-// plan queues the tasks of a command for their nodes. The caller holds c.mu.
-func (c *Conn) plan(k call) *op {
-	if c.tx.multi {
-		return c.planInTx(k)
-	}
-	parts, err := c.router.targets(&k)
-	if err != nil {
-		return c.refuse(err)
-	}
-	o := pending(k, parts)
-	for i, p := range parts {
-		t := task{op: o, place: i, cmd: k.cmd, args: k.args, info: k.info}
-		if len(parts) > 1 && k.info.Route != command.FanOut {
-			t.args = k.sub(p).args
-		}
-		c.unsent = append(c.unsent, unsent{p.node, t})
-	}
-	return o
-}
-
-// targets returns what each node has to do of a pipelined call. Those that need
-// one reply before they can go on are refused: only Do can wait for it.
-func (r *Router) targets(k *call) ([]part, error) {
-	v := r.cluster.View()
-	if k.info.Route == command.FanOut {
-		nodes, err := v.Live()
-		if k.info.Access == command.Write {
-			nodes = r.all()
-		}
-		parts := make([]part, len(nodes))
-		for i, n := range nodes {
-			parts[i].node = n
-		}
-		r.scripts.see(k)
-		return parts, err
-	}
-	parts, err := r.locate(v, k)
-	if err != nil || len(parts) == 1 {
-		return parts, err
-	}
-	switch k.info.Split {
-	case command.Values, command.Pairs, command.Count:
-		if !r.cfg.Whole {
-			return parts, nil
-		}
-	}
-	return nil, r.crossNode(k, parts)
-}
-
-// Flush begins to write what was queued, to all nodes at once. It does not wait:
-// what a node fails with is said by Receive.
-func (c *Conn) Flush() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.err != nil {
-		return c.err
-	}
-	if c.sub != nil {
-		return c.sub.Flush()
-	}
-	byNode := make(map[int][]task)
-	for _, u := range c.unsent {
-		byNode[u.node] = append(byNode[u.node], u.task)
-	}
-	c.unsent = nil
-	for n, tasks := range byNode {
-		c.leg(n).do(tasks)
-	}
-	return nil
-}
-
-// leg returns the leg on a node. The caller holds c.mu.
-func (c *Conn) leg(n int) *leg {
-	l := c.legs[n]
-	if l == nil {
-		l = newLeg(c.router, n)
-		c.legs[n] = l
-	}
-	return l
-}
-
-// Receive returns the reply to the oldest command that was sent, with its own
-// error. It flushes first.
-func (c *Conn) Receive() (any, error) { return c.ReceiveContext(context.Background()) }
-
-// ReceiveWithTimeout is Receive that waits for limit at most; then the connection
-// is of no use any more. Zero means no limit.
-func (c *Conn) ReceiveWithTimeout(limit time.Duration) (any, error) {
-	if sub := c.subscribed(); sub != nil {
-		return redis.ReceiveWithTimeout(sub, limit)
-	}
-	ctx, cancel := within(limit)
-	defer cancel()
-	return c.ReceiveContext(ctx)
-}
-
-// ReceiveContext is Receive that returns when ctx ends; then the connection is of
-// no use any more.
-func (c *Conn) ReceiveContext(ctx context.Context) (any, error) {
-	if sub := c.subscribed(); sub != nil {
-		return redis.ReceiveContext(sub, ctx)
-	}
-	if err := c.Flush(); err != nil {
-		return nil, err
-	}
-	o := c.next()
-	if o == nil {
-		return nil, errNothingDue
-	}
-	return c.await(ctx, o)
 }

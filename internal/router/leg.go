@@ -10,25 +10,45 @@ import (
 )
 
 // leg is the part of a routed connection that stands on one node. Its tasks are
-// done in order, by a goroutine that lives while there are any: written all
-// together, then answered one by one. In between, the node's connection goes back
-// to its pool, unless it is held: for a transaction or for watched keys, which
-// must not be torn from their connection.
+// done in order, by a goroutine that lives while there are any: written together,
+// then answered one by one. In between, the node's connection goes back to its
+// pool, unless it is held: for a transaction or for watched keys, which must not
+// be torn from their connection. One that is held and breaks is held all the same,
+// and fails whatever it was held for.
 type leg struct {
 	router *Router
 	node   int
+	span   *span
 	idle   *sync.Cond // on mu; signalled when running ends
 
 	mu      sync.Mutex // protects following fields
 	tasks   []task
 	running bool
-	held    bool
-	conn    redis.Conn // while running or held
-	lost    error      // why what it was held for cannot go on
+
+	// Owned by the goroutine that runs; while none does, by close.
+	held  bool
+	conn  redis.Conn // while held
+	began error      // why the server refused the MULTI that it is held for
 }
 
-func newLeg(r *Router, n int) *leg {
-	l := &leg{router: r, node: n}
+// span is how long the legs of a connection may go on.
+type span struct {
+	life context.Context // ends when nobody will read a reply any more
+	end  context.CancelFunc
+
+	endless    context.Context // ends at Close too: for what waits without end
+	endEndless context.CancelFunc
+}
+
+func newSpan() *span {
+	s := &span{}
+	s.life, s.end = context.WithCancel(context.Background())
+	s.endless, s.endEndless = context.WithCancel(s.life)
+	return s
+}
+
+func newLeg(r *Router, n int, s *span) *leg {
+	l := &leg{router: r, node: n, span: s}
 	l.idle = sync.NewCond(&l.mu)
 	return l
 }
@@ -44,158 +64,148 @@ func (l *leg) do(tasks []task) {
 	}
 }
 
-// hold keeps the connection from now until a task that is the last.
-func (l *leg) hold() {
-	l.mu.Lock()
-	l.held = true
-	l.mu.Unlock()
-}
-
 // close waits for the tasks that were queued, and gives the connection back.
 func (l *leg) close() {
 	l.mu.Lock()
 	for l.running {
 		l.idle.Wait()
 	}
-	conn := l.conn
-	l.conn, l.held, l.lost = nil, false, nil
 	l.mu.Unlock()
-	if conn != nil {
-		_ = conn.Close()
+	l.held = false
+	if l.conn != nil {
+		l.settle(l.conn)
 	}
 }
 
 func (l *leg) run() {
-	for {
-		tasks := l.take()
-		if tasks == nil {
-			return
+	for tasks := l.take(); tasks != nil; tasks = l.take() {
+		for len(tasks) > 0 && l.span.life.Err() == nil {
+			n := l.together(tasks)
+			l.work(tasks[:n])
+			tasks = tasks[n:]
 		}
-		l.work(tasks)
 	}
 }
 
-// take returns what is to be done now, or nil if there is nothing more; then the
-// connection is given back, and the goroutine ends.
+// take returns what is to be done now, or nil if there is nothing more: then the
+// goroutine ends.
 func (l *leg) take() []task {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	tasks := l.tasks
 	l.tasks = nil
-	var spare redis.Conn
-	if tasks == nil && !l.held {
-		spare, l.conn = l.conn, nil
-	}
-	if tasks == nil && spare == nil {
+	if tasks == nil {
 		l.running = false
 		l.idle.Broadcast()
-	}
-	l.mu.Unlock()
-	if spare != nil {
-		_ = spare.Close()
-		return l.take()
 	}
 	return tasks
 }
 
-// work does some tasks: all are written before the first is read.
-func (l *leg) work(tasks []task) {
-	conn, err := l.connect()
-	if err != nil {
-		l.fail(tasks, err)
-		return
-	}
-	sent := 0
-	for sent < len(tasks) && err == nil {
-		err = conn.Send(tasks[sent].cmd, tasks[sent].args...)
-		sent++
-	}
-	if err == nil {
-		err = conn.Flush()
-	}
-	for i := range tasks[:sent] {
-		value, rerr := l.receive(conn, &tasks[i])
-		if rerr != nil && conn.Err() != nil && err == nil {
-			err = rerr
+// together returns how many of the tasks, at least one, are written before the
+// first is read. What may wait on the server goes by itself. Nothing follows a
+// MULTI whose reply nobody else will see, lest it run outside the transaction. And
+// what comes after a transaction does not share its broken connection.
+func (l *leg) together(tasks []task) int {
+	broken := l.conn != nil && l.conn.Err() != nil
+	for i := range tasks {
+		t := &tasks[i]
+		switch {
+		case t.waits:
+			return max(i, 1)
+		case t.hold && t.op == nil, t.last && (broken || l.began != nil):
+			return i + 1
 		}
-		tasks[i].answer(l.name(), value, rerr)
-		l.release(tasks[i].last)
 	}
-	if conn.Err() != nil {
-		l.drop(conn, err)
-		l.fail(tasks[sent:], node.Unsent(err))
+	return len(tasks)
+}
+
+// work does some tasks. The connection is given back before the last answer is:
+// whoever hears that finds the pool as it was.
+func (l *leg) work(tasks []task) {
+	conn := l.connect()
+	sent, failed := l.write(conn, tasks)
+	for i := range tasks {
+		t := &tasks[i]
+		value, err := any(nil), failed
+		if i < sent {
+			value, err = l.receive(conn, t, len(tasks) == 1)
+		}
+		l.note(t, err)
+		if i == len(tasks)-1 {
+			l.settle(conn)
+		}
+		t.answer(l.router.cluster.Name(l.node), value, err)
 	}
 }
 
-// receive reads one reply, waiting for a blocking command as long as that may take.
-func (l *leg) receive(conn redis.Conn, t *task) (any, error) {
-	if t.info != nil {
-		if limit, blocks := t.info.Blocks(t.args); blocks {
-			if limit > 0 {
-				limit += blockMargin
-			}
-			return redis.ReceiveWithTimeout(conn, limit)
+// connect returns the leg's connection. If there is none to be had, it is one that
+// says so at each use.
+func (l *leg) connect() redis.Conn {
+	if l.conn != nil {
+		return l.conn
+	}
+	conn, _ := l.router.cluster.Pool(l.node).GetContext(l.span.life)
+	return conn
+}
+
+// write sends tasks, and returns of how many a reply can be asked for and what the
+// others failed with. One alone is left to receive: then its error tells exactly
+// whether it was sent.
+func (l *leg) write(conn redis.Conn, tasks []task) (sent int, err error) {
+	if l.began != nil {
+		return 0, l.began
+	}
+	if len(tasks) == 1 {
+		return 1, nil
+	}
+	for i := range tasks {
+		if err := conn.Send(tasks[i].cmd, tasks[i].args...); err != nil {
+			return i + 1, node.Unsent(err)
 		}
+	}
+	_ = conn.Flush() // if it fails, so does every receive
+	return len(tasks), nil
+}
+
+// receive reads the reply to a task that was sent, or does the task whole.
+func (l *leg) receive(conn redis.Conn, t *task, whole bool) (any, error) {
+	switch {
+	case t.waits:
+		ctx := l.span.life
+		if t.limit == 0 {
+			ctx = l.span.endless
+		}
+		return redis.DoContext(conn, node.WithReadLimit(ctx, t.limit), t.cmd, t.args...)
+	case t.limited && whole:
+		return redis.DoWithTimeout(conn, t.limit, t.cmd, t.args...)
+	case t.limited:
+		return redis.ReceiveWithTimeout(conn, t.limit)
+	case whole:
+		return conn.Do(t.cmd, t.args...)
 	}
 	return conn.Receive()
 }
 
-func (l *leg) name() string { return l.router.cluster.Name(l.node) }
-
-// connect returns the leg's connection. One that was held and broke is not
-// replaced: what it was held for died with it.
-func (l *leg) connect() (redis.Conn, error) {
-	l.mu.Lock()
-	conn, lost := l.conn, l.lost
-	l.mu.Unlock()
-	if lost != nil {
-		return nil, lost
+// note keeps track of what the connection is held for.
+func (l *leg) note(t *task, err error) {
+	switch {
+	case t.last:
+		l.held, l.began = false, nil
+	case t.hold:
+		l.held = true
+		if t.op == nil && err != nil {
+			l.began = err
+		}
 	}
-	if conn != nil {
-		return conn, nil
-	}
-	conn, err := l.router.cluster.Pool(l.node).GetContext(context.Background())
-	if err != nil {
-		l.lose(err)
-		return nil, err
-	}
-	l.mu.Lock()
-	l.conn = conn
-	l.mu.Unlock()
-	return conn, nil
 }
 
-// drop gives up a connection that broke.
-func (l *leg) drop(conn redis.Conn, err error) {
-	l.mu.Lock()
-	l.conn = nil
-	l.mu.Unlock()
-	_ = conn.Close()
-	l.lose(node.Unsent(err))
-}
-
-// lose makes a leg that is held refuse what is still to come.
-func (l *leg) lose(err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// settle keeps the connection if it is held, and gives it back if not. A
+// transaction that is still open there is discarded.
+func (l *leg) settle(conn redis.Conn) {
 	if l.held {
-		l.lost = err
-	}
-}
-
-// release ends the holding after its last task.
-func (l *leg) release(last bool) {
-	if !last {
+		l.conn = conn
 		return
 	}
-	l.mu.Lock()
-	l.held, l.lost = false, nil
-	l.mu.Unlock()
-}
-
-// fail answers tasks that were not sent.
-func (l *leg) fail(tasks []task, err error) {
-	for i := range tasks {
-		tasks[i].answer(l.name(), nil, err)
-		l.release(tasks[i].last)
-	}
+	l.conn = nil
+	_ = conn.Close()
 }

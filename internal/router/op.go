@@ -1,9 +1,12 @@
 package router
 
 import (
+	"bytes"
 	"sync/atomic"
+	"time"
 
 	"github.com/redisfluster/fluster/internal/command"
+	"github.com/redisfluster/fluster/internal/node"
 )
 
 // op is one command of a pipeline, from Send to Receive. What its nodes reply is
@@ -32,7 +35,7 @@ func pending(c call, parts []part) *op {
 	return o
 }
 
-// answer takes the reply of one node. An op without parts waits for nobody.
+// answer takes the reply of one node.
 func (o *op) answer(place int, reply command.Reply) {
 	o.replies[place] = reply
 	if o.missing.Add(-1) == 0 {
@@ -57,6 +60,20 @@ func (o *op) result() (any, error) {
 	return o.call.info.Split.Join(len(o.call.keys), parts)
 }
 
+// unanswered is the error of an op that nobody waits for any more because of err:
+// it may have been executed.
+func (r *Router) unanswered(o *op, err error) error {
+	all := &command.NodesError{Total: len(o.parts)}
+	for _, p := range o.parts {
+		name := r.cluster.Name(p.node)
+		all.Failed = append(all.Failed, command.Reply{Node: name, Err: node.Unanswered(name, o.call.name(), err)})
+	}
+	if len(all.Failed) == 1 {
+		return all.Failed[0].Err
+	}
+	return all
+}
+
 // task is what one node has to do for an op. A task without an op is the
 // connection's own doing, and its reply is dropped.
 type task struct {
@@ -64,12 +81,33 @@ type task struct {
 	place int // among the op's parts
 	cmd   string
 	args  []any
-	info  *command.Info
-	last  bool // it ends what the leg's connection is held for
+	hold  bool // it begins what the leg's connection is held for
+	last  bool // it ends that
+
+	waits   bool          // it may rightly wait on the server
+	limited bool          // it has a limit for its reply other than the connection's
+	limit   time.Duration // if it waits or is limited; zero is none
 }
 
 func (t *task) answer(name string, value any, err error) {
 	if t.op != nil {
 		t.op.answer(t.place, command.Reply{Node: name, Value: value, Err: err})
 	}
+}
+
+// settled returns arguments as they are now: as with redigo's Send, the caller may
+// change his own afterwards.
+func settled(args []any) []any {
+	own := make([]any, len(args))
+	for i, arg := range args {
+		switch arg := arg.(type) {
+		case string, int, int64, float64, bool, nil:
+			own[i] = arg
+		case []byte:
+			own[i] = bytes.Clone(arg)
+		default:
+			own[i] = command.Text(arg)
+		}
+	}
+	return own
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha1"
 	"encoding/hex"
+	"slices"
 	"strings"
 	"sync"
 
@@ -51,17 +52,49 @@ func (s *scripts) lacks(cmd string, err error) bool {
 	return ok && strings.HasPrefix(string(reply), "NOSCRIPT ") && len(cmd) >= len("EVALSHA") && strings.EqualFold(cmd[:len("EVALSHA")], "EVALSHA")
 }
 
-// reload gives the node the script, if it is known, and runs the call again: it
-// did not run, since there was nothing to run.
-func (s *scripts) reload(ctx context.Context, conn redis.Conn, cmd string, args []any, err error) (any, error) {
+// source returns the script that a call of EVALSHA is to run, if it is known.
+func (s *scripts) source(args []any) (string, bool) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	source, known := s.bySHA1[strings.ToLower(command.Text(args[0]))]
-	s.mu.Unlock()
+	return source, known
+}
+
+// reload gives the node the script, if it is known, and runs the call again. It
+// did not run, if the node has no such script: else it was the script itself that
+// said so.
+func (s *scripts) reload(ctx context.Context, conn redis.Conn, cmd string, args []any, err error) (any, error) {
+	source, known := s.source(args)
 	if !known {
+		return nil, err
+	}
+	has, herr := redis.Ints(redis.DoContext(conn, ctx, "SCRIPT", "EXISTS", args[0]))
+	if herr != nil || len(has) != 1 || has[0] != 0 {
 		return nil, err
 	}
 	if _, err := redis.DoContext(conn, ctx, "SCRIPT", "LOAD", source); err != nil {
 		return nil, err
 	}
 	return redis.DoContext(conn, ctx, cmd, args...)
+}
+
+// loaded is a script that goes to a node with the next Flush.
+type loaded struct {
+	node   int
+	source string
+}
+
+// load sends the script of an EVALSHA in front of it, if it is known: in a pipeline
+// it cannot be run again in its turn. The caller holds c.mu.
+func (c *Conn) load(k *call, n int) {
+	if k.info.Name != "EVALSHA" && k.info.Name != "EVALSHA_RO" {
+		return
+	}
+	source, known := c.router.scripts.source(k.args)
+	script := loaded{n, source}
+	if !known || slices.Contains(c.loaded, script) {
+		return
+	}
+	c.loaded = append(c.loaded, script)
+	c.unsent = append(c.unsent, unsent{n, task{cmd: "SCRIPT", args: []any{"LOAD", source}}})
 }

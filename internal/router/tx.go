@@ -6,7 +6,9 @@ import (
 	"github.com/redisfluster/fluster/internal/command"
 )
 
-const unbound = -1
+// errDiscarded is for what follows in a transaction that was discarded. EXEC says
+// the same in the server's own words.
+const errDiscarded = redis.Error("ERR the transaction was discarded because of an error before")
 
 // tx is the transaction of a routed connection. It stands on one node: that of
 // the first key that it watches or touches. Its zero value is none.
@@ -50,12 +52,12 @@ func (c *Conn) begin(k call) *op {
 		return answered(nil, redis.Error("ERR MULTI calls can not be nested"))
 	}
 	c.tx.multi = true
-	o := pending(k, []part{{}})
+	o := pending(k, []part{{node: c.tx.node}})
 	if c.tx.bound {
-		c.add(o, k, false)
-		return o
+		c.add(o, k)
+	} else {
+		c.tx.opening = o
 	}
-	c.tx.opening = o
 	return o
 }
 
@@ -66,24 +68,34 @@ func (c *Conn) bind(n int) bool {
 		return c.tx.node == n
 	}
 	c.tx.bound, c.tx.node = true, n
-	c.leg(n).hold()
-	if c.tx.multi {
-		c.unsent = append(c.unsent, unsent{n, task{op: c.tx.opening, cmd: "MULTI"}})
-		c.tx.opening = nil
+	if !c.tx.multi {
+		return true
 	}
+	if c.tx.opening != nil {
+		c.tx.opening.parts[0].node = n
+	}
+	c.unsent = append(c.unsent, unsent{n, task{op: c.tx.opening, cmd: "MULTI", hold: true}})
+	c.tx.opening = nil
 	return true
 }
 
 // add queues an op for the transaction's node.
-func (c *Conn) add(o *op, k call, last bool) {
-	c.unsent = append(c.unsent, unsent{c.tx.node, task{op: o, cmd: k.cmd, args: k.args, info: k.info, last: last}})
+func (c *Conn) add(o *op, k call) {
+	t := task{op: o, cmd: k.cmd, args: k.args}
+	switch k.info.Name {
+	case "MULTI", "WATCH":
+		t.hold = true
+	case "UNWATCH":
+		t.last = !c.tx.multi
+	}
+	c.unsent = append(c.unsent, unsent{c.tx.node, t})
 }
 
 // planInTx queues a command of a transaction, if it stands on the transaction's
 // node; otherwise the transaction is discarded.
 func (c *Conn) planInTx(k call) *op {
 	if c.tx.aborted {
-		return answered(nil, redis.Error("ERR the transaction was discarded because of an error before"))
+		return answered(nil, errDiscarded)
 	}
 	if k.info.Route == command.FanOut {
 		return c.refuse(refused(k, "it belongs to no node, and a transaction to one"))
@@ -99,7 +111,7 @@ func (c *Conn) planInTx(k call) *op {
 		return c.refuse(c.router.offNode(&k, parts[0].node, c.tx.node))
 	}
 	o := pending(k, parts)
-	c.add(o, k, false)
+	c.add(o, k)
 	return o
 }
 
@@ -134,7 +146,7 @@ func (c *Conn) finish(k call) *op {
 		return answered("OK", nil)
 	}
 	o := pending(k, []part{{node: t.node}})
-	c.unsent = append(c.unsent, unsent{t.node, task{op: o, cmd: k.cmd, args: k.args, info: k.info, last: true}})
+	c.unsent = append(c.unsent, unsent{t.node, task{op: o, cmd: k.cmd, args: k.args, last: true}})
 	return o
 }
 
@@ -153,21 +165,23 @@ func (c *Conn) watch(k call) *op {
 	}
 	c.tx.watch = true
 	o := pending(k, parts)
-	c.add(o, k, false)
+	c.add(o, k)
 	return o
 }
 
 func (c *Conn) unwatch(k call) *op {
 	switch {
-	case c.tx.multi && !c.tx.bound, !c.tx.open():
+	case !c.tx.open():
 		return answered("OK", nil)
-	case c.tx.multi: // queued like any other
-		o := pending(k, []part{{node: c.tx.node}})
-		c.add(o, k, false)
-		return o
+	case c.tx.aborted:
+		return answered(nil, errDiscarded)
+	case !c.tx.bound:
+		return c.refuse(refused(k, "the transaction has no key yet, so it has no node"))
 	}
 	o := pending(k, []part{{node: c.tx.node}})
-	c.add(o, k, true)
-	c.tx = tx{}
+	c.add(o, k)
+	if !c.tx.multi {
+		c.tx = tx{}
+	}
 	return o
 }
