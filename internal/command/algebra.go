@@ -58,6 +58,17 @@ func (i *Info) Fetch(key any) (cmd string, args []any, ok bool) {
 	return "SMEMBERS", []any{key}, true
 }
 
+// CheckFirst returns what a server says to a call with n source keys before it
+// looks at any: SINTERCARD reads its options first, the others read theirs last.
+func (i *Info) CheckFirst(args []any, n int) error {
+	a, ok := algebras[i.Name]
+	if !ok || a.sorted {
+		return nil
+	}
+	_, err := a.parse(args, n)
+	return err
+}
+
 // Combine does a call on what Fetch's calls replied for each of its source keys,
 // in their order; a destination is none of them. The reply is the server's: an
 // int64 for a CARD, else a []any of members, sorted ones by score, then by

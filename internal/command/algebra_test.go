@@ -250,3 +250,22 @@ func TestWhatIsNoReplyToFetchIsNotCombined(t *testing.T) {
 	_, _, ok := lookup(t, "GET").Fetch("a")
 	assert.False(t, ok)
 }
+
+func TestOnlySINTERCARDIsWrongBeforeItsSetsAreLookedAt(t *testing.T) {
+	for name, tc := range map[string]struct {
+		cmd  string
+		args []any
+		want error
+	}{
+		"a negative limit":       {"SINTERCARD", []any{2, "a", "b", "LIMIT", -1}, redis.Error("ERR LIMIT can't be negative")},
+		"an unknown option":      {"SINTERCARD", []any{2, "a", "b", "c"}, redis.Error("ERR syntax error")},
+		"nothing":                {"SINTERCARD", []any{2, "a", "b", "LIMIT", 1}, nil},
+		"no options":             {"SUNION", []any{"a", "b"}, nil},
+		"options of sorted sets": {"ZINTERCARD", []any{2, "a", "b", "LIMIT", -1}, nil},
+		"no algebra":             {"MGET", []any{"a", "b"}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			assert.Equal(t, tc.want, lookup(t, tc.cmd, tc.args...).CheckFirst(tc.args, 2))
+		})
+	}
+}

@@ -125,6 +125,9 @@ func (r *Router) over(ctx context.Context, c *call, parts []part) (any, error) {
 // algebra reads the sets that a call combines, each from its node, and combines
 // them here.
 func (r *Router) algebra(ctx context.Context, c *call) (any, error) {
+	if err := c.info.CheckFirst(c.args, len(c.keys)); err != nil {
+		return nil, err
+	}
 	members, err := r.fetch(ctx, c, c.keys)
 	if err != nil {
 		return nil, err
