@@ -1,0 +1,6 @@
+//go:build race
+
+package fluster_test
+
+// underRace is whether the race detector slows the tests down.
+const underRace = true
