@@ -2,6 +2,7 @@ package fluster_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -85,7 +86,7 @@ func TestRow47AFullPoolIsNoEvidence(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 				defer cancel()
 				_, err := doContext(ctx, f.FlusterCluster, fmt.Sprintf("key:%d", i), "INCR")
-				if err != nil && !wait {
+				if err != nil && !wait && !errors.Is(err, context.DeadlineExceeded) { // which a slow machine may meet
 					assert.ErrorIs(t, err, redis.ErrPoolExhausted)
 				}
 			})
@@ -192,14 +193,10 @@ func TestRow12ASlowCommandHasNoLastingEffect(t *testing.T) {
 	_, err := do(f.FlusterCluster, key, "SET", "0")
 	require.NoError(t, err)
 
-	slept := make(chan struct{})
-	go func() {
-		defer close(slept)
-		f.servers[1].Do("DEBUG", "SLEEP", "0.4")
-	}()
-	<-slept
+	go func() { _, _ = f.servers[1].Try("DEBUG", "SLEEP", "0.4") }()
 	acked, lost := 0, 0
-	for range 100 {
+	for begun := time.Now(); lost == 0 || time.Since(begun) < time.Second; {
+		require.Less(t, time.Since(begun), patient, "a call meets the sleeping server")
 		switch _, err := do(f.FlusterCluster, key, "INCR"); {
 		case err == nil:
 			acked++

@@ -66,7 +66,7 @@ func ExampleOpen() {
 		fmt.Println(node.Name, node.Addr, node.Weight)
 	}
 	// Output:
-	// one 127.0.0.1:6379 0
+	// one 127.0.0.1:6379 1
 	// two 127.0.0.1:6380 2
 }
 
@@ -232,6 +232,32 @@ func ExampleFlusterCluster_Fingerprint() {
 	defer there.Close()
 	fmt.Println(here.Fingerprint() == there.Fingerprint())
 	// Output: true
+}
+
+func ExampleFlusterCluster_Close() {
+	cluster, err := fluster.New(fluster.Config{Nodes: pools("a", "b"), Health: calm})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	cluster.Close()
+	_, err = cluster.GetClient("user:42")
+	fmt.Println(err)
+	// Output: fluster: cluster is closed
+}
+
+func ExampleSafeToRetry() {
+	for _, err := range []error{
+		redis.Error("LOADING Redis is loading the dataset in memory"),
+		redis.Error("WRONGTYPE Operation against a key holding the wrong kind of value"),
+		redis.ErrPoolExhausted,
+	} {
+		fmt.Println(fluster.SafeToRetry(err))
+	}
+	// Output:
+	// true
+	// false
+	// true
 }
 
 func ExampleMaybeExecuted() {

@@ -48,6 +48,9 @@ func New(cfg Config) (*FlusterCluster, error) {
 		return nil, err
 	}
 	c := &FlusterCluster{nodes: slices.Clone(cfg.Nodes)}
+	for i := range c.nodes {
+		c.nodes[i].Weight = max(c.nodes[i].Weight, 1)
+	}
 	c.router = router.New(backend{c}, router.Config{NonAtomic: cfg.NonAtomic, Whole: cfg.Whole})
 	c.events = newHerald(c.nodes, cfg.Logger, cfg.OnEvent)
 	if cfg.Placement == nil {
@@ -179,7 +182,8 @@ func (c *FlusterCluster) String() string {
 // ErrClosed from then on, and every connection is closed, also those in use,
 // whose callers get an error. It waits for the cluster's own goroutines, so for
 // an OnEvent that runs, but not for a pool's dial function that takes no context
-// and hangs. It returns nil. Calling it again waits for the first call.
+// and hangs. Who waits for a connection of a pool that is full, with Pool.Wait, is
+// refused when one is given back. It returns nil. Calling it again waits for the first call.
 func (c *FlusterCluster) Close() error {
 	c.closing.Do(func() {
 		c.checker.Close()

@@ -80,7 +80,7 @@ func (c *FlusterCluster) startOfWalk() int {
 	if len(live) == 0 {
 		return 0
 	}
-	return live[int(c.walks.Add(1)-1)%len(live)]
+	return live[(c.walks.Add(1)-1)%uint32(len(live))]
 }
 
 // next returns the first live node at or after at, going round.

@@ -41,12 +41,27 @@ func (c *FlusterCluster) allLive() *snapshot {
 }
 
 // publish makes states what every call sees. It is called by the checker under
-// its lock, in the order of the changes, and does no I/O.
+// its lock, in the order of the changes, and does no I/O. A node takes part before
+// a snapshot sends anybody to it, and refuses only when none does any more.
 func (c *FlusterCluster) publish(states []health.State) {
+	c.tell(states, true)
+	c.snapshot.Store(c.snapshotOf(states))
+	c.tell(states, false)
+}
+
+// tell tells the nodes that live, or those that are out, their states.
+func (c *FlusterCluster) tell(states []health.State, live bool) {
+	for i, st := range states {
+		if st.Live == live {
+			c.members[i].SetState(st)
+		}
+	}
+}
+
+func (c *FlusterCluster) snapshotOf(states []health.State) *snapshot {
 	live := make([]bool, len(states))
 	s := &snapshot{}
 	for i, st := range states {
-		c.members[i].SetState(st)
 		live[i] = st.Live
 		if st.Live {
 			s.live = append(s.live, i)
@@ -56,7 +71,7 @@ func (c *FlusterCluster) publish(states []health.State) {
 	if len(s.live) == 0 {
 		s.err = c.emptyError(states)
 	}
-	c.snapshot.Store(s)
+	return s
 }
 
 func (c *FlusterCluster) emptyError(states []health.State) error {

@@ -53,6 +53,7 @@ type Checker struct {
 	mu         sync.Mutex
 	group      *group          // guarded by mu
 	verdicts   []chan struct{} // guarded by mu; closed when something is settled; nil where nobody waits
+	delivered  *sync.Cond      // on mu; signalled when delivering ends
 	queue      []Change        // guarded by mu; what Changed has not got yet
 	delivering bool            // guarded by mu; somebody calls Changed
 	started    bool            // guarded by mu
@@ -93,6 +94,7 @@ func newChecker(cfg Config, targets []Target, hooks Hooks, random func() float64
 		}
 		c.wakes[i] = make(chan struct{}, 1)
 	}
+	c.delivered = sync.NewCond(&c.mu)
 	c.closing, c.close = context.WithCancel(context.Background())
 	return c, nil
 }
@@ -122,6 +124,11 @@ func (c *Checker) Close() {
 	c.mu.Unlock()
 	c.close()
 	c.probers.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.delivering {
+		c.delivered.Wait()
+	}
 }
 
 // Report takes evidence from the node's traffic, node being its index. What it

@@ -24,7 +24,7 @@ func TestIdleNodeThatStopsAnsweringIsFound(t *testing.T) {
 		"accepts and closes":              {says(health.Broken, errEOF), 2 * time.Second, true},
 		"loading":                         {loading, 2 * time.Second, false},
 		"password rotated":                {rejected, 2 * time.Second, false},
-		"soft":                            {says(health.Soft, errEOF), 2 * time.Second, true},
+		"soft":                            {says(health.Soft, errEOF), 2 * time.Second, false},
 		"dead, found out slowly":          {after(400*time.Millisecond, dead), 2 * time.Second, true},
 		"frozen after a dropped idle one": {droppedIdle(hangs), 3 * time.Second, true},
 	} {

@@ -101,7 +101,8 @@ type State struct {
 	// Silent means that the node is out and does not answer at all, so that
 	// whoever waits for it waits in vain.
 	Silent bool
-	// Generation counts the times that the node was penalized.
+	// Generation counts the times that the node was penalized, or fell silent
+	// while it was out. What was dialed before is not to be used again.
 	Generation uint64
 	// Cause is why it is out. Nil while it lives.
 	Cause error

@@ -73,9 +73,11 @@ func newMachine(cfg Config, rand func() float64, now time.Time) *machine {
 	}
 }
 
-// silent reports whether a node penalized for class does not answer at all.
-// One that refuses to work or the client's credentials does.
-func (c Class) silent() bool { return c != Refusing && c != Misconfigured }
+// silent reports whether a node penalized for class does not answer at all, so
+// that whoever waits for it waits in vain. Of the other classes that is not said:
+// the server may refuse to work, be full, or have a name that does not resolve,
+// and connections that are open may go on.
+func (c Class) silent() bool { return c == Hard || c == Broken || c == Timeout }
 
 // settles reports whether a probe is to settle what ev claims, and the one who
 // reports it to wait for that.
@@ -229,6 +231,9 @@ func (m *machine) penalize(now time.Time, ev Evidence) {
 func (m *machine) linger(now time.Time, ev Evidence) bool {
 	changed := ev.Class != m.class
 	if changed {
+		if ev.Class.silent() && !m.state.Silent {
+			m.state.Generation++ // connections dialed while it answered hang now
+		}
 		m.class = ev.Class
 		m.state.Silent, m.state.Cause = ev.Class.silent(), ev.Cause
 	}

@@ -84,16 +84,16 @@ func TestMachineJudgesProbes(t *testing.T) {
 		"loading":                              {[]Class{Refusing}, enter, false, 0},
 		"a wrong password":                     {[]Class{Misconfigured}, enter, false, 0},
 		"silent once":                          {[]Class{Timeout}, stay, true, 0},
-		"silent twice":                         {[]Class{Timeout, Timeout}, stay, true, 0},
+		"silent twice":                         {[]Class{Timeout, Timeout}, stay, true, repeatAfter},
 		"silent three times":                   {[]Class{Timeout, Timeout, Timeout}, enter, true, 0},
 		"soft three times":                     {[]Class{Soft, Soft, Soft}, enter, true, 0},
-		"an answer between":                    {[]Class{Soft, Soft, Alive, Soft, Soft}, stay, true, 0},
+		"an answer between":                    {[]Class{Soft, Soft, Alive, Soft, Soft}, stay, true, repeatAfter},
 		"the kept connection broke":            {[]Class{Broken}, stay, true, 0},
 		"broke, and a fresh one thrice":        {[]Class{Broken, Broken, Broken, Broken}, enter, true, 0},
-		"broke, and a fresh one twice":         {[]Class{Broken, Broken, Broken}, stay, true, 0},
+		"broke, and a fresh one twice":         {[]Class{Broken, Broken, Broken}, stay, true, repeatAfter},
 		"broke, and a fresh one answered":      {[]Class{Broken, Alive}, stay, false, time.Second},
 		"broke, and a fresh one was refused":   {[]Class{Broken, Hard}, enter, false, 0},
-		"silent, then nothing, then silent":    {[]Class{Timeout, None, Timeout}, stay, true, 0},
+		"silent, then nothing, then silent":    {[]Class{Timeout, None, Timeout}, stay, true, repeatAfter},
 		"silent, nothing, silent, and silent":  {[]Class{Timeout, None, Timeout, Timeout}, enter, true, 0},
 		"silent, and a fresh connection broke": {[]Class{Timeout, Broken, Timeout}, enter, true, 0},
 	} {
@@ -183,8 +183,11 @@ func TestPatienceGrowsWithTheDistance(t *testing.T) {
 }
 
 func TestWhichPenaltiesAreSilent(t *testing.T) {
-	for class := None; class <= Misconfigured; class++ {
-		assert.Equal(t, class != Refusing && class != Misconfigured, class.silent(), "%v", class)
+	for class, want := range map[Class]bool{
+		Broken: true, Timeout: true, Hard: true,
+		Soft: false, Refusing: false, Misconfigured: false,
+	} {
+		assert.Equal(t, want, class.silent(), "%v", class)
 	}
 }
 

@@ -224,7 +224,8 @@ func (p *play) invariants(t *rapid.T) {
 		must(t, is.Live == (is.Cause == nil), "node %d: out with a cause, live without", i)
 		must(t, !is.Live || was.Live || p.answers, "node %d: only a probe releases", i)
 		must(t, !p.quiet || is == was, "node %d: moved by what says nothing", i)
-		must(t, is.Generation-was.Generation == one(was.Live && !is.Live), "node %d: one generation for each penalty", i)
+		ended := was.Live && !is.Live || !was.Live && !was.Silent && !is.Live && is.Silent
+		must(t, is.Generation-was.Generation == one(ended), "node %d: one generation for each penalty and each fall silent", i)
 	}
 	must(t, out == p.group.out, "%d are out, not %d", out, p.group.out)
 	share := float64(out) / float64(len(p.before))

@@ -140,6 +140,7 @@ func (c *Checker) deliver() {
 		c.mu.Lock()
 		if len(c.queue) == 0 {
 			c.queue, c.delivering = nil, false
+			c.delivered.Broadcast()
 			c.mu.Unlock()
 			return
 		}

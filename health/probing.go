@@ -9,6 +9,10 @@ import (
 // heeds its context says itself why it failed.
 const giveUpAfter = 10 * time.Millisecond
 
+// repeatAfter is the pause before a probe that failed twice or more is repeated, so
+// that a fault which shows at once and lasts for an instant is not taken for several.
+const repeatAfter = 15 * time.Millisecond
+
 var errGivenUp = errors.New("health: the probe did not return in time")
 
 // probing is the part of a machine that knows when to probe, and what runs.
@@ -139,8 +143,8 @@ func (m *machine) heardLive(now time.Time, ev Evidence) verdict {
 	}
 }
 
-// doubt repeats a failed probe of a live node at once, with a connection of its
-// own, and counts it. If a kept connection broke it is only repeated: the
+// doubt repeats a failed probe of a live node at once, and then with a short pause,
+// over a connection of its own, and counts it. If a kept connection broke it is only repeated: the
 // server may have dropped it for being idle.
 func (m *machine) doubt(now time.Time, ev Evidence) verdict {
 	m.due, m.fresh = now, true
@@ -149,6 +153,9 @@ func (m *machine) doubt(now time.Time, ev Evidence) verdict {
 	}
 	ev.Write = ev.Write || m.request.Write
 	m.backoff.soil(now)
+	if m.suspicion.probes > 0 {
+		m.due = now.Add(repeatAfter)
+	}
 	m.suspicion.probes++
 	m.suspicion.failed = now
 	m.suspicion.accuse(ev)

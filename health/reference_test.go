@@ -286,10 +286,17 @@ func (r *reference) heard(now time.Time, i int, ev Evidence) {
 	}
 }
 
+func silentClass(c Class) bool { return c == Hard || c == Broken || c == Timeout }
+
 func (r *reference) failed(now time.Time, n *refNode, ev Evidence) {
 	n.repeat, n.due = true, now
 	if ev.Class == Broken && !n.request.Fresh {
 		return
+	}
+	for _, rec := range n.log {
+		if rec.probe {
+			n.due = now.Add(15 * ms)
+		}
 	}
 	n.soil(now, r.cfg)
 	n.failedAt = now
@@ -306,6 +313,9 @@ func (r *reference) heardInBox(now time.Time, n *refNode, ev Evidence) {
 	refusesOnlyWrites := ev.Class == Refusing && ev.Write
 	if ev.Class != Alive && (n.boxMustWrite || !refusesOnlyWrites) {
 		n.successes = 0
+		if silentClass(ev.Class) && !silentClass(n.class) {
+			n.generation++
+		}
 		n.class = ev.Class
 		n.boxWrite, n.boxMustWrite = n.boxWrite || ev.Write, n.boxMustWrite || ev.Write
 		r.wait(now, n)

@@ -30,7 +30,8 @@ type Ring interface {
 	// View returns the ring as it is while exactly the nodes with live[i]
 	// live, i being the position in the list that Build got. A nil live means
 	// that all of them do. View does not keep live; it panics if live is not
-	// nil and has not one flag for each node.
+	// nil and has not one flag for each node. It does no I/O and should be
+	// quick: everybody waits for it when a node is penalized or released.
 	View(live []bool) View
 
 	// Fingerprint identifies the layout: processes whose rings place every

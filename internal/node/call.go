@@ -31,6 +31,9 @@ func (c *conn) begin(cmd string) call {
 	if c.guard != nil {
 		k.written = c.guard.written.Load()
 	}
+	if !k.bare && !c.lent.Load() {
+		c.lent.Store(true)
+	}
 	return k
 }
 
@@ -271,6 +274,12 @@ func (c *conn) maybe(k call, err error) bool {
 func isWrite(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "write"
+}
+
+// endsState reports a command after which redigo's pool takes a connection for
+// one without a transaction or watched keys, whether it was sent or not.
+func endsState(cmd string) bool {
+	return strings.EqualFold(cmd, "EXEC") || strings.EqualFold(cmd, "DISCARD") || strings.EqualFold(cmd, "UNWATCH")
 }
 
 // mayWait reports a command that may rightly be silent for as long as it was

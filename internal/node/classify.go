@@ -28,6 +28,7 @@ type finding struct {
 	class   health.Class
 	verify  bool // the class needs a probe's word
 	write   bool // only a probe with a write sees it
+	fresh   bool // only a new connection shows it
 	drop    bool // the connection must not be used again
 	refused bool // the server said no before it executed anything
 	local   bool // our own machine's shortage
@@ -46,9 +47,10 @@ func classify(err error, at stage) finding {
 	case errors.Is(err, context.Canceled), errors.Is(err, ErrClosed), errors.Is(err, net.ErrClosed):
 		return finding{class: health.None, drop: true}
 	case isLocal(err):
-		return finding{class: health.None, drop: true, local: true}
+		return finding{class: health.None, fresh: at == dialing, drop: true, local: true}
 	case at == dialing:
-		return finding{class: classifyDial(err), drop: true}
+		lookup := isLookup(err)
+		return finding{class: classifyDial(err), verify: lookup, fresh: !lookup, drop: true}
 	default:
 		return finding{class: classifyIO(err), drop: true}
 	}
@@ -70,25 +72,33 @@ func isLocal(err error) bool {
 // classifyDial judges what kept a connection from coming about.
 func classifyDial(err error) health.Class {
 	var (
-		dns   *net.DNSError
 		addr  *net.AddrError
 		late  net.Error
 		shake *handshakeError
 	)
 	switch {
+	case isLookup(err):
+		return health.Soft
 	case isTLS(err), errors.As(err, &addr):
 		return health.Misconfigured
 	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ECONNREFUSED), isReset(err):
 		return health.Hard
 	case isGone(err): // after it was accepted: is the server closed to all, or did it drop this client?
 		return health.Broken
-	case errors.As(err, &late) && late.Timeout() && !errors.As(err, &dns):
+	case errors.As(err, &late) && late.Timeout():
 		return health.Timeout
 	case errors.As(err, &shake):
 		return health.Misconfigured
-	default: // no route, no such host, bytes that are no RESP
+	default: // no route, bytes that are no RESP
 		return health.Soft
 	}
+}
+
+// isLookup reports that a name was not resolved. It may be the resolver that is
+// out, and says nothing of connections that are there.
+func isLookup(err error) bool {
+	var dns *net.DNSError
+	return errors.As(err, &dns)
 }
 
 // isTLS reports that the two sides speak and do not agree: on who they are, or
@@ -149,8 +159,9 @@ func isProtocol(err error) bool {
 func classifyReply(reply redis.Error, at stage) finding {
 	f := refusal(reply)
 	if f.class == health.Alive && at == dialing { // AUTH or SELECT was refused
-		return finding{class: health.Misconfigured, drop: true, refused: true}
+		f = finding{class: health.Misconfigured, drop: true, refused: true}
 	}
+	f.fresh = at == dialing
 	f.verify = at == inUse && f.class != health.Alive
 	return f
 }

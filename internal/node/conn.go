@@ -21,6 +21,7 @@ type conn struct {
 	generation uint64
 	abort      func() // closes inner; made once, so that DoContext need not
 
+	lent     atomic.Bool   // somebody uses it, or may; otherwise it is idle in its pool
 	pending  atomic.Int64  // commands sent whose replies are to be received
 	waits    atomic.Bool   // one of these may rightly be silent for long
 	refused  atomic.Bool   // a Send was refused, since the connection was broken
@@ -45,6 +46,7 @@ func (n *Node) observe(rc redis.Conn, generation uint64) *conn {
 		c.inner, c.guard = own.Conn, own.guard
 		c.consumed.Store(own.guard.replies.replies)
 	}
+	c.lent.Store(true)
 	c.abort = func() { _ = c.inner.Close() }
 	c.replied.Store(n.clock())
 	return c
@@ -76,6 +78,9 @@ func (c *conn) Err() error {
 // Do sends a command and returns its reply, as redigo's Do does.
 func (c *conn) Do(cmd string, args ...any) (any, error) {
 	k := c.beginDo(cmd)
+	if k.bare {
+		defer c.rest()
+	}
 	if k.idle() {
 		return nil, nil
 	}
@@ -84,6 +89,15 @@ func (c *conn) Do(cmd string, args ...any) (any, error) {
 	}
 	reply, err := c.inner.Do(cmd, args...)
 	return c.end(k, reply, err)
+}
+
+// rest notes that the connection is on its way back to its pool, which calls
+// Do("") last. One that is out of date is dropped there.
+func (c *conn) rest() {
+	c.lent.Store(false)
+	if c.generation != c.node.standing.Load().Generation {
+		c.spoil(errStale)
+	}
 }
 
 // DoWithTimeout is Do with a limit of its own for reading the reply.
@@ -100,10 +114,15 @@ func (c *conn) DoWithTimeout(limit time.Duration, cmd string, args ...any) (any,
 }
 
 // DoContext is Do that ends with ctx too: the connection is then closed, since
-// a reply is still due on it. A context that is over already costs nothing: the
-// connection stays good. It starts no goroutine unless ctx ends under way.
+// a reply is still due on it. With a context that is over already nothing is sent
+// and the connection stays good, unless cmd would have ended a state of it. It
+// starts no goroutine unless ctx ends under way, or is of a type of the caller's
+// own.
 func (c *conn) DoContext(ctx context.Context, cmd string, args ...any) (any, error) {
 	if err := ctx.Err(); err != nil {
+		if endsState(cmd) {
+			c.spoil(err)
+		}
 		return nil, c.node.error(opOf(cmd), err, false)
 	}
 	k := c.beginDo(cmd)

@@ -21,14 +21,13 @@ func (n *Node) dial(ctx context.Context) (redis.Conn, error) {
 	if err := ctx.Err(); err != nil { // it would only look as if the node had not answered
 		return nil, n.error("dial", err, false)
 	}
-	bound, release := bind(ctx, s.over)
-	defer release()
-	select {
-	case n.slots <- struct{}{}:
-	case <-bound.Done():
-		return nil, n.error("dial", context.Cause(bound), false)
+	bound, unbind := bind(ctx, s.over)
+	defer unbind()
+	release, err := s.acquire(bound)
+	if err != nil {
+		return nil, n.error("dial", err, false)
 	}
-	defer func() { <-n.slots }()
+	defer release()
 	rc, err := n.open(bound)
 	if err != nil {
 		return nil, n.dialFailed(ctx, bound, health.Evidence{Cause: err, Generation: s.Generation, Sent: begun})
@@ -39,6 +38,25 @@ func (n *Node) dial(ctx context.Context) (redis.Conn, error) {
 		return nil, n.error("dial", err, false)
 	}
 	return c, nil
+}
+
+// acquire waits for a slot among those who dial, and returns what gives it back.
+func (s *standing) acquire(ctx context.Context) (release func(), err error) {
+	select {
+	case s.slots <- struct{}{}:
+		return func() { <-s.slots }, nil
+	default:
+	}
+	enough := time.NewTimer(slotWait)
+	defer enough.Stop()
+	select {
+	case s.slots <- struct{}{}:
+		return func() { <-s.slots }, nil
+	case <-enough.C:
+		return func() {}, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 // bind returns a context that ends with ctx and also with over, then for over's cause.
@@ -111,14 +129,14 @@ func ask(ctx context.Context, rc redis.Conn, cmd string, args ...any) error {
 // and returns what the caller gets. Whose limit ran out is asked of the caller's
 // context, since errors do not tell.
 func (n *Node) dialFailed(caller, bound context.Context, ev health.Evidence) error {
-	ev.Conn, ev.Replied, ev.Fresh = n.nextID.Add(1), n.lastReply(), true
+	ev.Conn, ev.Replied = n.nextID.Add(1), n.lastReply()
 	if err := ended(caller); err != nil {
 		ev.Class, ev.Cause = health.Ask, err
 	} else if bound.Err() != nil {
 		return n.error("dial", context.Cause(bound), false)
 	} else {
 		f := classify(ev.Cause, dialing)
-		ev.Class, ev.Write = f.class, f.write
+		ev.Class, ev.Verify, ev.Write, ev.Fresh = f.class, f.verify, f.write, f.fresh
 		if f.local {
 			n.local.Add(1)
 		}

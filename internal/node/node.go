@@ -14,8 +14,13 @@ import (
 )
 
 // maxDials bounds how many callers dial one node at a time, so that a node that
-// comes back is not met by all of them at once.
-const maxDials = 8
+// comes back is not met by all of them at once. Who has waited for slotWait dials
+// all the same: a user's dial function may hang for ever, and must not keep others
+// from a node that lives.
+const (
+	maxDials = 8
+	slotWait = 2 * time.Second
+)
 
 // Sink takes what a node's connections learn of it. It may block for as long
 // as it takes to settle an open question, but not past the end of ctx.
@@ -40,8 +45,7 @@ type Node struct {
 	dialPool   func(context.Context) (redis.Conn, error) // the pool's own dial function
 	sink       Sink
 	timeout    time.Duration
-	born       time.Time     // what connections count their time from
-	slots      chan struct{} // one for each caller who dials
+	born       time.Time // what connections count their time from
 
 	standing atomic.Pointer[standing]
 	nextID   atomic.Uint64
@@ -62,6 +66,8 @@ type standing struct {
 	// over ends when nobody should wait for the node under this standing any more.
 	over context.Context
 	end  context.CancelCauseFunc
+	// slots has one for each caller who dials under this standing.
+	slots chan struct{}
 }
 
 // refusal says why the node must not be dialed, if it must not.
@@ -90,7 +96,6 @@ func New(cfg Config) *Node {
 		name: cfg.Name, addr: cfg.Addr, pool: cfg.Pool, sink: cfg.Sink, timeout: cfg.Timeout,
 		dialPool: dialFunc(cfg.Pool),
 		born:     time.Now(),
-		slots:    make(chan struct{}, maxDials),
 		conns:    make(map[*conn]struct{}),
 	}
 	n.standing.Store(newStanding(health.State{Live: true}, false))
@@ -100,7 +105,7 @@ func New(cfg Config) *Node {
 }
 
 func newStanding(st health.State, closed bool) *standing {
-	s := &standing{State: st, closed: closed}
+	s := &standing{State: st, closed: closed, slots: make(chan struct{}, maxDials)}
 	s.over, s.end = context.WithCancelCause(context.Background())
 	return s
 }
@@ -130,35 +135,40 @@ func (n *Node) SetState(st health.State) {
 		return
 	}
 	was := n.standing.Load()
-	next := &standing{State: st, over: was.over, end: was.end}
+	next := &standing{State: st, over: was.over, end: was.end, slots: was.slots}
 	if was.refusal() != nil && next.refusal() == nil {
 		next = newStanding(st, false)
 	}
 	n.standing.Store(next)
 }
 
-// Sever cuts loose whoever waits for a node that is out and silent: it ends the
-// dials to it and closes its connections. For any other node it does nothing.
+// Sever closes the connections of older generations that are idle, which nobody
+// will use again and a full server wants back. If the node is out and silent, it
+// also cuts loose whoever waits for it: it ends the dials, and closes the
+// connections that are lent.
 func (n *Node) Sever() {
 	s := n.standing.Load()
 	cause := s.refusal()
 	if cause == nil {
+		for _, c := range n.takeOlder(s.Generation, false) {
+			c.sever(errStale)
+		}
 		return
 	}
 	s.end(cause)
-	for _, c := range n.takeOlder(s.Generation) {
+	for _, c := range n.takeOlder(s.Generation, true) {
 		c.sever(cause)
 	}
 }
 
-// takeOlder takes the connections out of the register that were dialed before
-// the node was of generation gen.
-func (n *Node) takeOlder(gen uint64) []*conn {
+// takeOlder takes connections out of the register that were dialed before the node
+// was of generation gen: those that are idle, and those that are lent if asked to.
+func (n *Node) takeOlder(gen uint64, lent bool) []*conn {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	var older []*conn
 	for c := range n.conns {
-		if c.generation < gen || n.closed {
+		if (c.generation < gen || n.closed) && (lent || !c.lent.Load()) {
 			older = append(older, c)
 			n.removeLocked(c)
 		}
@@ -252,6 +262,7 @@ func (n *Node) usable(rc redis.Conn) error {
 	if !ok {
 		return errors.New("connection is not of this node")
 	}
+	c.lent.Store(true) // before the standing is looked at: Sever looks the other way round
 	s := n.standing.Load()
 	if s.closed {
 		return ErrClosed
