@@ -47,7 +47,6 @@ func (c *Conn) send(ctx context.Context, limit *time.Duration, cmd string, args 
 
 // enqueue plans a command, or refuses it because of err. The caller holds c.mu.
 func (c *Conn) enqueue(k call, err error, limit *time.Duration) {
-	from := len(c.unsent)
 	var o *op
 	switch {
 	case err != nil:
@@ -61,8 +60,8 @@ func (c *Conn) enqueue(k call, err error, limit *time.Duration) {
 	if limit == nil {
 		return
 	}
-	for i := range c.unsent[from:] {
-		if t := &c.unsent[from+i]; !t.waits {
+	for i := range c.unsent { // also those before: the caller waits for all of them
+		if t := &c.unsent[i]; !t.waits {
 			t.limited, t.limit = true, *limit
 		}
 	}
@@ -128,10 +127,10 @@ func (r *Router) targets(k *call) ([]part, error) {
 	return nil, r.crossNode(k, parts)
 }
 
-// everywhere returns the nodes that a call without keys goes to.
+// everywhere returns the nodes that a call without keys goes to, by the rule of Do.
 func (r *Router) everywhere(v View, k *call) ([]part, error) {
 	nodes, err := v.Live()
-	if k.info.Access == command.Write && err == nil {
+	if !k.info.Repeatable && err == nil {
 		nodes = r.all()
 	}
 	parts := make([]part, len(nodes))

@@ -6,10 +6,6 @@ import (
 	"github.com/redisfluster/fluster/internal/command"
 )
 
-// errDiscarded is for what follows in a transaction that was discarded. EXEC says
-// the same in the server's own words.
-const errDiscarded = redis.Error("ERR the transaction was discarded because of an error before")
-
 // tx is the transaction of a routed connection. It stands on one node: that of
 // the first key that it watches or touches. Its zero value is none.
 type tx struct {
@@ -95,7 +91,7 @@ func (c *Conn) add(o *op, k call) {
 // node; otherwise the transaction is discarded.
 func (c *Conn) planInTx(k call) *op {
 	if c.tx.aborted {
-		return answered(nil, errDiscarded)
+		return answered("QUEUED", nil) // so says a server too, which knows that EXEC will fail
 	}
 	if k.info.Route == command.FanOut {
 		return c.refuse(refused(k, "it belongs to no node, and a transaction to one"))
@@ -174,7 +170,7 @@ func (c *Conn) unwatch(k call) *op {
 	case !c.tx.open():
 		return answered("OK", nil)
 	case c.tx.aborted:
-		return answered(nil, errDiscarded)
+		return answered("QUEUED", nil)
 	case !c.tx.bound:
 		return c.refuse(refused(k, "the transaction has no key yet, so it has no node"))
 	}

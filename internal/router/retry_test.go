@@ -1,0 +1,255 @@
+package router_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/gomodule/redigo/redis"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/redisfluster/fluster/internal/command"
+	"github.com/redisfluster/fluster/internal/node"
+	"github.com/redisfluster/fluster/internal/redistest"
+	"github.com/redisfluster/fluster/internal/router"
+)
+
+// outcome is what the caller learned of one command.
+type outcome struct {
+	cmd  string
+	node int
+	err  error
+}
+
+// scenario is a way to send commands, each of them once to each node.
+type scenario struct {
+	cmds []string // in order
+	run  func(ctx context.Context, r *router.Router) []outcome
+}
+
+var scenarios = map[string]scenario{
+	"do": {[]string{"INCR"}, func(ctx context.Context, r *router.Router) []outcome {
+		_, err := r.Do(ctx, "INCR", []any{"a"})
+		return []outcome{{"INCR", 0, err}}
+	}},
+	"a read": {[]string{"GET"}, func(ctx context.Context, r *router.Router) []outcome {
+		_, err := r.Do(ctx, "GET", []any{"a"})
+		return []outcome{{"GET", 0, err}}
+	}},
+	"a split": {[]string{"DEL"}, func(ctx context.Context, r *router.Router) []outcome {
+		_, err := r.Do(ctx, "DEL", []any{"a", "b"})
+		return parts("DEL", err)
+	}},
+	"pipeline": {[]string{"INCR", "GET", "RPUSH"}, func(_ context.Context, r *router.Router) []outcome {
+		c := r.NewConn()
+		defer c.Close()
+		var all []outcome
+		for n, key := range []string{"a", "b"} {
+			for _, cmd := range []string{"INCR", "GET", "RPUSH"} {
+				args := []any{key}
+				if cmd == "RPUSH" {
+					args = []any{key + ":list", "x"}
+				}
+				_ = c.Send(cmd, args...)
+				all = append(all, outcome{cmd: cmd, node: n})
+			}
+		}
+		for i := range all {
+			_, all[i].err = c.Receive()
+		}
+		return all
+	}},
+	"a split in a pipeline": {[]string{"DEL", "INCR"}, func(_ context.Context, r *router.Router) []outcome {
+		c := r.NewConn()
+		defer c.Close()
+		_ = c.Send("DEL", "a", "b")
+		_ = c.Send("INCR", "a")
+		_, err := c.Receive()
+		all := parts("DEL", err)
+		_, err = c.Receive()
+		return append(all, outcome{"INCR", 0, err})
+	}},
+	"transaction": {[]string{"MULTI", "INCR", "EXEC"}, func(_ context.Context, r *router.Router) []outcome {
+		c := r.NewConn()
+		defer c.Close()
+		_ = c.Send("MULTI")
+		_ = c.Send("INCR", "a")
+		_ = c.Send("EXEC")
+		var all []outcome
+		for _, cmd := range []string{"MULTI", "INCR", "EXEC"} {
+			_, err := c.Receive()
+			all = append(all, outcome{cmd, 0, err})
+		}
+		return all
+	}},
+	"transaction, step by step": {[]string{"WATCH", "MULTI", "INCR", "EXEC"}, func(_ context.Context, r *router.Router) []outcome {
+		c := r.NewConn()
+		defer c.Close()
+		var all []outcome
+		for _, cmd := range []string{"WATCH", "MULTI", "INCR", "EXEC"} {
+			var args []any
+			if cmd == "WATCH" || cmd == "INCR" {
+				args = []any{"a"}
+			}
+			_, err := c.Do(cmd, args...)
+			all = append(all, outcome{cmd, 0, err})
+		}
+		return all
+	}},
+}
+
+// parts are the outcomes of a split call on the two nodes.
+func parts(cmd string, err error) []outcome {
+	all := []outcome{{cmd, 0, nil}, {cmd, 1, nil}}
+	failed, ok := err.(*command.NodesError)
+	if !ok {
+		all[0].err, all[1].err = err, err
+		return all
+	}
+	for _, f := range failed.Failed {
+		all[f.Node[0]-'A'].err = f.Err
+	}
+	return all
+}
+
+// requireTruth checks what the callers learned against what was executed.
+func requireTruth(t *testing.T, f []*redistest.Fake, all []outcome, at string) {
+	t.Helper()
+	for _, o := range all {
+		n := f[o.node].Executed(o.cmd)
+		switch {
+		case o.err == nil && o.cmd == "GET":
+			require.NotZero(t, n, "%s: %s on %d", at, o.cmd, o.node)
+		case o.err == nil:
+			require.Equal(t, 1, n, "%s: %s on %d succeeded", at, o.cmd, o.node)
+		case node.SafeToRetry(o.err):
+			require.Zero(t, n, "%s: %s on %d is safe to repeat: %v", at, o.cmd, o.node, o.err)
+		default:
+			require.True(t, node.MaybeExecuted(o.err), "%s: %s on %d: %v", at, o.cmd, o.node, o.err)
+			if o.cmd != "GET" {
+				require.LessOrEqual(t, n, 1, "%s: %s on %d", at, o.cmd, o.node)
+			}
+		}
+	}
+}
+
+// cutAt runs a scenario on two nodes of which the first is cut by cut, and reports
+// whether anything failed.
+func cutAt(t *testing.T, s scenario, own bool, at string, cut func(f *redistest.Fake)) (failed bool) {
+	t.Helper()
+	f := []*redistest.Fake{redistest.NewFake(t), redistest.NewFake(t)}
+	var pools []*redis.Pool
+	for _, one := range f {
+		one.Handle(multi(""))
+		pool := one.Pool(redistest.PoolOptions{})
+		if own {
+			pool = poolOf(t, one.Addr(), "")
+		}
+		pools = append(pools, pool)
+	}
+	r := routeOver(t, pools...)
+	for _, pool := range pools { // so that the scenario need not dial
+		conn := pool.Get()
+		_, err := conn.Do("PING")
+		require.NoError(t, err)
+		require.NoError(t, conn.Close())
+	}
+
+	cut(f[0])
+	all := s.run(t.Context(), r.Router)
+	r.requireIdle(t)
+	r.end()
+	for _, one := range f {
+		redistest.WaitFor(t, patient, func() bool { return one.Conns() == 0 }, "all is executed that ever will be")
+	}
+	requireTruth(t, f, all, at)
+	for _, o := range all {
+		failed = failed || o.err != nil
+	}
+	for _, one := range f {
+		one.Close()
+	}
+	return failed
+}
+
+func TestRow23WhatIsSaidOfACutCallIsTrueAtEachByte(t *testing.T) {
+	for name, s := range scenarios {
+		for _, own := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s/own %v", name, own), func(t *testing.T) {
+				const longest = 120 // bytes that a scenario sends to a node
+				sawFailure := false
+				for n := 1; n <= longest; n += 1 {
+					at := fmt.Sprintf("request cut after %d bytes", n)
+					failed := cutAt(t, s, own, at, func(f *redistest.Fake) { f.CutRequests(n) })
+					sawFailure = sawFailure || failed
+				}
+				for _, cmd := range s.cmds {
+					for n := range 8 {
+						at := fmt.Sprintf("reply to %s cut after %d bytes", cmd, n)
+						failed := cutAt(t, s, own, at, func(f *redistest.Fake) { f.CutReply(cmd, n) })
+						sawFailure = sawFailure || failed
+					}
+				}
+				assert.True(t, sawFailure || name == "a read", "no cut was felt")
+			})
+		}
+	}
+}
+
+func TestReadsAreRepeatedWhenTheirReplyIsLost(t *testing.T) {
+	r, f := fakes(t, 1, "")
+	f[0].CutReply("GET", 2)
+	_, err := r.Do(t.Context(), "GET", []any{"a"})
+	require.True(t, node.MaybeExecuted(err), "%v", err)
+	assert.Equal(t, 3, f[0].Executed("GET"), "twice at most")
+
+	f[0].CutReply("INCR", 2)
+	_, err = r.Do(t.Context(), "INCR", []any{"a"})
+	require.True(t, node.MaybeExecuted(err), "%v", err)
+	assert.Equal(t, 1, f[0].Executed("INCR"))
+}
+
+func TestWhatAServerSaidIsNotRepeatedThere(t *testing.T) {
+	for _, text := range []string{"LOADING Redis is loading the dataset in memory", "WRONGTYPE no", "READONLY no", "OOM no"} {
+		r, f := fakes(t, 1, "")
+		f[0].Fail(text)
+		_, err := r.Do(t.Context(), "GET", []any{"a"})
+		require.Error(t, err)
+		assert.LessOrEqual(t, f[0].Received("GET"), 1, text)
+	}
+}
+
+func TestRetriesOfANodeThatAlwaysFailsAreBounded(t *testing.T) {
+	r, f := fakes(t, 1, "")
+	f[0].CutReply("GET", 1)
+	const calls = 10_000
+	for range calls {
+		_, err := r.Do(t.Context(), "GET", []any{"a"})
+		require.Error(t, err)
+	}
+	received := f[0].Received("GET")
+	t.Logf("%d calls, %d commands", calls, received)
+	assert.LessOrEqual(t, float64(received), 1.2*calls)
+	assert.Greater(t, received, calls, "some are repeated")
+}
+
+func TestNothingIsRepeatedAfterItsContext(t *testing.T) {
+	r, f := fakes(t, 1, "")
+	ctx, cancel := context.WithCancel(t.Context())
+	f[0].Handle(func(cmd []string) []byte {
+		if cmd[0] == "GET" {
+			cancel()
+			f[0].Drop()
+		}
+		return nil
+	})
+	_, err := r.Do(ctx, "GET", []any{"a"})
+	require.Error(t, err)
+	assert.Equal(t, 1, f[0].Received("GET"))
+	_, err = r.Do(ctx, "GET", []any{"a"})
+	require.ErrorIs(t, err, context.Canceled)
+	_, err = r.NewConn().DoContext(ctx, "GET", "a")
+	require.ErrorIs(t, err, context.Canceled)
+	assert.Equal(t, 1, f[0].Received("GET"))
+}
