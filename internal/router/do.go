@@ -1,6 +1,7 @@
 package router
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -83,19 +84,32 @@ func concurrently(n int, f func(i int)) {
 // keyed runs a call on the node of its keys, or over their nodes.
 func (r *Router) keyed(ctx context.Context, c *call) (any, error) {
 	r.budget.call()
+	var open error // of a try that may have run
 	for try := 0; ; try++ {
 		parts, err := r.locate(r.cluster.View(), c)
 		if err != nil {
-			return nil, err
+			return nil, cmp.Or(open, err)
 		}
 		if len(parts) > 1 {
 			return r.over(ctx, c, parts)
 		}
 		reply, err := r.on(ctx, parts[0].node, c.cmd, c.args, c.info)
 		if err == nil || !r.again(ctx, c, parts[0].node, try, err) {
-			return reply, err
+			return reply, unsure(open, err)
+		}
+		if node.MaybeExecuted(err) {
+			open = err
 		}
 	}
+}
+
+// unsure is what a call fails with: with err, unless that says that the call cannot
+// have run, though an earlier try, which failed with open, may have.
+func unsure(open, err error) error {
+	if open != nil && node.SafeToRetry(err) {
+		return open
+	}
+	return err
 }
 
 // over runs a call whose keys belong to several nodes, if it may.
