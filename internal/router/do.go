@@ -149,12 +149,24 @@ func (r *Router) algebra(ctx context.Context, c *call) (any, error) {
 	return c.info.Combine(c.args, members)
 }
 
-// fetch reads each of some keys whole, at once.
+// fetch reads each of some keys whole: the nodes side by side, the keys of a node
+// one after the other, so that many keys take no more connections than nodes.
 func (r *Router) fetch(ctx context.Context, c *call, keys []int) ([]any, error) {
+	parts, err := r.locate(r.cluster.View(), &call{args: c.args, info: c.info, keys: keys})
+	if err != nil {
+		return nil, err
+	}
+	if len(keys) == 1 {
+		parts[0].keys = []int{0}
+	}
 	members, errs := make([]any, len(keys)), make([]error, len(keys))
-	concurrently(len(keys), func(i int) {
-		cmd, args, _ := c.info.Fetch(c.args[keys[i]])
-		members[i], errs[i] = r.Do(ctx, cmd, args)
+	concurrently(len(parts), func(i int) {
+		for _, k := range parts[i].keys {
+			cmd, args, _ := c.info.Fetch(c.args[keys[k]])
+			if members[k], errs[k] = r.Do(ctx, cmd, args); errs[k] != nil {
+				return
+			}
+		}
 	})
 	for _, err := range errs {
 		if err != nil {
