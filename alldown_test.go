@@ -164,7 +164,8 @@ func callUntilClosed(t *testing.T, c *fluster.FlusterCluster, key string, starte
 func TestRow49APanicInAWalkLeavesEverythingUsable(t *testing.T) {
 	f := startFleet(t, 3, quick, fluster.Config{})
 	assert.Panics(t, func() {
-		for node := range f.Iter(t.Context()) {
+		for node, err := range f.Iter(t.Context()) {
+			require.NoError(t, err)
 			conn := node.Pool.Get()
 			defer conn.Close()
 			panic("in the walk's body")

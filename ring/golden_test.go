@@ -20,8 +20,11 @@ var (
 		{Name: "cache-a"}, {Name: "cache-b"}, {Name: "cache-c"}, {Name: "cache-d"}, {Name: "cache-e"},
 	}
 	goldenWeighted = []ring.Node{
-		{Name: "cache-a", Weight: 1}, {Name: "cache-b", Weight: 2}, {Name: "cache-c", Weight: 3},
-		{Name: "cache-d", Weight: 10}, {Name: "cache-e", Weight: 5},
+		{Name: "cache-a", Weight: 1},
+		{Name: "cache-b", Weight: 2},
+		{Name: "cache-c", Weight: 3},
+		{Name: "cache-d", Weight: 10},
+		{Name: "cache-e", Weight: 5},
 	}
 )
 
@@ -107,7 +110,7 @@ func TestGoldenPlacesOfManyKeys(t *testing.T) {
 func goldenSum(v ring.View) uint64 {
 	winners := xxhash.New()
 	for i := range 100_000 {
-		fmt.Fprintln(winners, v.Locate(fmt.Sprint("key:", i)))
+		_, _ = fmt.Fprintln(winners, v.Locate(fmt.Sprint("key:", i)))
 	}
 	return winners.Sum64()
 }

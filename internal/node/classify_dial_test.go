@@ -63,7 +63,7 @@ func unserved(t *testing.T) string {
 }
 
 func TestWhatKeepsADialFromConnectingIsJudged(t *testing.T) {
-	dir, err := os.MkdirTemp("", "sock")
+	dir, err := os.MkdirTemp("", "sock") //nolint:usetesting // the path of a socket must be short
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	left := filepath.Join(dir, "left")

@@ -88,8 +88,10 @@ func TestWhatBreaksAConnectionInUseIsJudged(t *testing.T) {
 		"a number that is none":      {answer(":abc\r\n"), do("INCR", "k"), flightFault{class: health.Soft}},
 		"a length that is none":      {answer("$abc\r\n"), do("INCR", "k"), flightFault{class: health.Soft}},
 		"a RESP3 map":                {answer("%1\r\n+a\r\n+b\r\n"), do("INCR", "k"), flightFault{class: health.Soft}},
-		"a write to a peer that left": {(*redistest.Fake).Drop, flushUntilItFails(t),
-			flightFault{class: health.Broken}},
+		"a write to a peer that left": {
+			(*redistest.Fake).Drop, flushUntilItFails(t),
+			flightFault{class: health.Broken},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := redistest.NewFake(t)
@@ -254,8 +256,11 @@ func TestACallOfWhoHasNoTimeLeftCostsNothing(t *testing.T) {
 func TestABlockingCommandThatTimesOutIsNoEvidence(t *testing.T) {
 	s := redistest.Start(t)
 	for _, cmd := range [][]any{
-		{"BLPOP", "none", 0}, {"brpop", "none", 0}, {"BLMOVE", "none", "other", "LEFT", "RIGHT", 0},
-		{"XREAD", "BLOCK", 0, "STREAMS", "none", "$"}, {"WAIT", 1, 0},
+		{"BLPOP", "none", 0},
+		{"brpop", "none", 0},
+		{"BLMOVE", "none", "other", "LEFT", "RIGHT", 0},
+		{"XREAD", "BLOCK", 0, "STREAMS", "none", "$"},
+		{"WAIT", 1, 0},
 	} {
 		t.Run(cmd[0].(string), func(t *testing.T) {
 			eachPool(t, s.URL()+"?read_timeout=20ms", func(t *testing.T, pool *redis.Pool, _ bool) {

@@ -109,7 +109,7 @@ func TestAPeerThatTheKernelGivesUpIsGone(t *testing.T) {
 func TestASocketThatMayNotBeOpenedIsALocalFault(t *testing.T) {
 	dir, err := os.MkdirTemp("", "sock") //nolint:usetesting // the path of a socket must be short
 	require.NoError(t, err)
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	path := filepath.Join(dir, "s")
 	l, err := net.Listen("unix", path)
 	require.NoError(t, err)

@@ -96,8 +96,8 @@ func (n *Node) open(ctx context.Context) (redis.Conn, error) {
 // withoutArguments takes out of an error reply in a dial what Redis repeats of a
 // command that it does not know: if that is AUTH, the password.
 func withoutArguments(err error) error {
-	reply, ok := err.(redis.Error)
-	if !ok {
+	var reply redis.Error
+	if !errors.As(err, &reply) {
 		return err
 	}
 	text, _, _ := strings.Cut(string(reply), ", with args beginning with")

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -98,7 +99,8 @@ func (e *Endpoint) greet(c *ownConn) error {
 	}
 	for _, cmd := range hello {
 		_, err := c.Receive()
-		if reply, ok := err.(redis.Error); ok {
+		var reply redis.Error
+		if errors.As(err, &reply) {
 			err = e.refused(cmd[0].(string), reply)
 		} else if err != nil {
 			err = e.brokeOff(err)
@@ -153,8 +155,8 @@ func (e *Endpoint) greeting() [][]any {
 
 // isDenied reports that the user may not run the command.
 func isDenied(err error) bool {
-	reply, ok := err.(redis.Error)
-	return ok && replyCode(reply) == "NOPERM"
+	var reply redis.Error
+	return errors.As(err, &reply) && replyCode(reply) == "NOPERM"
 }
 
 // handshakeError is a TLS handshake that failed.

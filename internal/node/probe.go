@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 
 	"github.com/gomodule/redigo/redis"
@@ -87,7 +88,8 @@ func (n *Node) probeFailed(ctx context.Context, err error) health.Evidence {
 		return ev
 	}
 	at := dialing
-	if _, broken := err.(brokenProbe); broken {
+	var kept brokenProbe
+	if errors.As(err, &kept) {
 		at = inUse
 	}
 	f := classify(err, at)

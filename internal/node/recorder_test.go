@@ -3,6 +3,7 @@ package node_test
 import (
 	"context"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -94,7 +95,7 @@ func usersPool(t testing.TB, rawURL string, options ...redis.DialOption) *redis.
 	}
 	u.RawQuery = ""
 	return &redis.Pool{MaxIdle: 8, DialContext: func(ctx context.Context) (redis.Conn, error) {
-		return redis.DialURLContext(ctx, u.String(), options[:len(options):len(options)]...)
+		return redis.DialURLContext(ctx, u.String(), slices.Clip(options)...)
 	}}
 }
 

@@ -20,7 +20,7 @@ import (
 )
 
 // print writes v in every way in which a program comes to write things.
-func print(v any) string {
+func inEveryForm(v any) string {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%v %+v %#v %s %q", v, v, v, v, v)
 	slog.New(slog.NewTextHandler(&b, nil)).Info("x", "v", v)
@@ -110,13 +110,13 @@ func TestAServersReplyDoesNotCarryThePasswordOn(t *testing.T) {
 			n, r := over(t, pool)
 			_, err := pool.GetContext(t.Context())
 			require.ErrorContains(t, err, "AUTH")
-			assert.NotContains(t, print(err), secretText)
+			assert.NotContains(t, inEveryForm(err), secretText)
 			ev := probe(t, n, fresh)
 			assert.Equal(t, health.Misconfigured, ev.Class)
-			assert.NotContains(t, print(ev.Cause), secretText)
+			assert.NotContains(t, inEveryForm(ev.Cause), secretText)
 			require.Len(t, r.all(), 1)
 			assert.Equal(t, health.Misconfigured, r.all()[0].Class)
-			assert.NotContains(t, print(r.all()[0].Cause), secretText)
+			assert.NotContains(t, inEveryForm(r.all()[0].Cause), secretText)
 		})
 	}
 }
@@ -125,12 +125,12 @@ func TestNothingPrintsThePasswordInAnyWay(t *testing.T) {
 	for _, raw := range []string{"redis://bob:" + canary + "@h/1?client_name=x", "rediss://" + canary + "@h", "unix://:" + canary + "@/run/s"} {
 		e := parsed(t, raw)
 		for _, v := range []any{e, *e, e.NewPool(), []any{e, *e}, map[string]any{"e": *e}, struct{ E any }{*e}, struct{ E node.Endpoint }{*e}} {
-			assert.NotContains(t, print(v), secretText)
-			assert.NotEmpty(t, print(v))
+			assert.NotContains(t, inEveryForm(v), secretText)
+			assert.NotEmpty(t, inEveryForm(v))
 		}
 	}
 	_, err := node.ParseURL("redis://:" + canary + "/@h")
-	assert.NotContains(t, print(err)+print(errors.Unwrap(err)), secretText)
+	assert.NotContains(t, inEveryForm(err)+inEveryForm(errors.Unwrap(err)), secretText)
 }
 
 func TestNeitherNodeNorConnectionPrintsThePassword(t *testing.T) {
@@ -140,7 +140,7 @@ func TestNeitherNodeNorConnectionPrintsThePassword(t *testing.T) {
 	defer c.Close()
 	_, err := c.Do("PING")
 	require.NoError(t, err)
-	assert.NotContains(t, print(n), secretText)
-	assert.NotContains(t, print(n.Pool()), secretText)
-	assert.NotContains(t, print(c), secretText)
+	assert.NotContains(t, inEveryForm(n), secretText)
+	assert.NotContains(t, inEveryForm(n.Pool()), secretText)
+	assert.NotContains(t, inEveryForm(c), secretText)
 }

@@ -118,7 +118,7 @@ func TestAClientsCertificateIsShownWhereTheServerWantsOne(t *testing.T) {
 				assert.Contains(t, err.Error(), "TLS client certificate?")
 			})
 			t.Run("not shown by a user's pool", func(t *testing.T) {
-				assertTurnedAway(t, usersTLS(t, s.URL(), ca.Config()))
+				_ = assertTurnedAway(t, usersTLS(t, s.URL(), ca.Config()))
 			})
 			t.Run("of another authority", func(t *testing.T) {
 				err := assertTurnedAway(t, parsed(t, at+"&"+showing(t, other.Client())).NewPool())
