@@ -1,0 +1,459 @@
+package fluster_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gomodule/redigo/redis"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/redisfluster/fluster/fluster"
+	"github.com/redisfluster/fluster/internal/redistest"
+)
+
+// atOnce calls f in n goroutines until it returns false or the returned function
+// is called, which waits for them.
+func atOnce(n int, f func(goroutine int) bool) (stop func()) {
+	var stopped atomic.Bool
+	var wg sync.WaitGroup
+	for g := range n {
+		wg.Go(func() {
+			for !stopped.Load() && f(g) {
+			}
+		})
+	}
+	return func() {
+		stopped.Store(true)
+		wg.Wait()
+	}
+}
+
+func TestRow01RoutedReadsSurviveAKill(t *testing.T) {
+	f := openFleet(t, 3, "&read_timeout=2s", fluster.Config{})
+	var calls atomic.Int64
+	stop := atOnce(callers, func(g int) bool {
+		_, err := f.Do(t.Context(), "GET", fmt.Sprintf("key:%d:%d", g, calls.Add(1)%1000))
+		return assert.NoError(t, err, "no read fails")
+	})
+	defer stop()
+	for range 2 {
+		awaitMore(t, &calls, 3000)
+		f.servers[1].Kill()
+		waitDown(t, f.FlusterCluster, "b")
+		awaitMore(t, &calls, 3000)
+		f.servers[1].Restart()
+		waitLive(t, f.FlusterCluster, "b")
+	}
+	awaitMore(t, &calls, 3000)
+}
+
+func awaitMore(t *testing.T, calls *atomic.Int64, n int64) {
+	t.Helper()
+	from := calls.Load()
+	redistest.WaitFor(t, patient, func() bool { return calls.Load() >= from+n || t.Failed() }, "%d more calls", n)
+}
+
+func TestRow58RoutedCountersAreNeverCountedTwice(t *testing.T) {
+	servers := startServers(t, 3, "--appendonly", "yes", "--appendfsync", "always")
+	cfg := fluster.Config{}
+	for i, s := range servers {
+		n, err := fluster.ParseNode(fmt.Sprintf("redis://%s?name=%s", s.Addr(), nodeName(i)))
+		require.NoError(t, err)
+		cfg.Nodes = append(cfg.Nodes, n)
+	}
+	f := &fleet{newCluster(t, cfg), servers}
+	var calls, acked, maybe atomic.Int64
+	var failures [callers]atomic.Int64
+	stop := atOnce(callers, func(g int) bool {
+		_, err := f.Do(t.Context(), "INCR", fmt.Sprintf("counter:%d", calls.Add(1)%100))
+		switch {
+		case err == nil:
+			acked.Add(1)
+		case fluster.MaybeExecuted(err):
+			maybe.Add(1)
+			failures[g].Add(1)
+		default:
+			failures[g].Add(1)
+			return assert.True(t, fluster.SafeToRetry(err), "%v", err)
+		}
+		return true
+	})
+	awaitMore(t, &calls, 2000)
+	servers[1].Kill()
+	waitDown(t, f.FlusterCluster, "b")
+	awaitMore(t, &calls, 1000)
+	stop()
+	servers[1].Restart()
+	sum := int64(0)
+	for _, s := range servers {
+		for i := range 100 {
+			n, err := redis.Int64(s.Try("GET", fmt.Sprintf("counter:%d", i)))
+			if !errors.Is(err, redis.ErrNil) {
+				require.NoError(t, err)
+				sum += n
+			}
+		}
+	}
+	t.Logf("%d acknowledged, %d may have run, %d counted", acked.Load(), maybe.Load(), sum)
+	assert.LessOrEqual(t, acked.Load(), sum)
+	assert.LessOrEqual(t, sum, acked.Load()+maybe.Load())
+	for g := range failures {
+		assert.LessOrEqual(t, failures[g].Load(), int64(1), "goroutine %d", g)
+	}
+}
+
+func TestATransactionWhoseNodeDiesRunsNowhere(t *testing.T) {
+	f := openFleet(t, 3, "", fluster.Config{})
+	key := keyOf(t, f.FlusterCluster, "b")
+	c := f.Get()
+	defer c.Close()
+	for _, cmd := range []string{"MULTI", "INCR"} {
+		args := []any{key}
+		if cmd == "MULTI" {
+			args = nil
+		}
+		_, err := c.Do(cmd, args...)
+		require.NoError(t, err)
+	}
+	f.servers[1].Kill()
+	waitDown(t, f.FlusterCluster, "b")
+	_, err := c.Do("INCR", key)
+	require.Error(t, err)
+	_, err = c.Do("EXEC")
+	require.Error(t, err)
+	assert.False(t, fluster.MaybeExecuted(err), "%v", err)
+	n, err := redis.Int(c.Do("EXISTS", key))
+	require.NoError(t, err, "the connection is good for more")
+	assert.Zero(t, n, "on the stand-in")
+	f.servers[1].Restart()
+	waitLive(t, f.FlusterCluster, "b")
+	n, err = redis.Int(c.Do("EXISTS", key))
+	require.NoError(t, err)
+	assert.Zero(t, n, "at home")
+}
+
+// nonces makes calls whose replies can be nobody else's, and checks them.
+type nonces struct {
+	t     *testing.T
+	f     *fleet
+	next  atomic.Int64
+	heard atomic.Int64
+}
+
+func (n *nonces) nonce() string { return fmt.Sprintf("nonce:%d", n.next.Add(1)) }
+
+// check compares a reply with what only this call can have got. A key that was lost
+// with its node is nil.
+func (n *nonces) check(want string, reply any, err error) bool {
+	if err != nil || reply == nil {
+		return true
+	}
+	n.heard.Add(1)
+	got, _ := redis.String(reply, nil)
+	return assert.Equal(n.t, want, got, "a reply to another call")
+}
+
+const echo = "return ARGV[1]"
+
+// byDo calls Do, at times with a context that ends early.
+func (n *nonces) byDo(rnd *rand.Rand) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), patient)
+	if rnd.IntN(20) == 0 {
+		ctx, cancel = context.WithTimeout(ctx, time.Duration(rnd.IntN(2000))*time.Microsecond)
+	}
+	defer cancel()
+	nonce := n.nonce()
+	if rnd.IntN(2) == 0 {
+		reply, err := n.f.Do(ctx, "EVAL", echo, 1, nonce, nonce)
+		return n.check(nonce, reply, err)
+	}
+	if _, err := n.f.Do(ctx, "SET", nonce, nonce); err != nil {
+		return true
+	}
+	reply, err := n.f.Do(ctx, "GET", nonce)
+	return n.check(nonce, reply, err)
+}
+
+// byPipeline sends some calls and receives, at times not all of them, at times not
+// for long.
+func (n *nonces) byPipeline(rnd *rand.Rand) bool {
+	c := n.f.Get()
+	defer c.Close()
+	want := make([]string, 1+rnd.IntN(50))
+	for i := range want {
+		want[i] = n.nonce()
+		_ = c.Send("SET", want[i], want[i])
+		if rnd.IntN(2) == 0 {
+			_ = c.Send("EVAL", echo, 1, want[i], want[i])
+		} else {
+			_ = c.Send("GET", want[i])
+		}
+	}
+	if rnd.IntN(10) == 0 {
+		want = want[:rnd.IntN(len(want))]
+	}
+	for _, nonce := range want {
+		limit := patient
+		if rnd.IntN(500) == 0 {
+			limit = time.Duration(1 + rnd.IntN(1e6))
+		}
+		_, _ = redis.ReceiveWithTimeout(c, limit)
+		reply, err := redis.ReceiveWithTimeout(c, limit)
+		if c.Err() != nil {
+			return true
+		}
+		if !n.check(nonce, reply, err) {
+			return false
+		}
+	}
+	return true
+}
+
+// disturb does something bad to a node, and mends it.
+func (n *nonces) disturb(rnd *rand.Rand) {
+	s := n.f.servers[rnd.IntN(len(n.f.servers))]
+	switch rnd.IntN(4) {
+	case 0, 1:
+		_, _ = s.Try("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+	case 2:
+		s.Stop()
+		redistest.WaitFor(n.t, patient, n.more(200), "calls beside a frozen node")
+		s.Cont()
+	case 3:
+		s.Kill()
+		redistest.WaitFor(n.t, patient, n.more(200), "calls beside a dead node")
+		s.Restart()
+	}
+}
+
+// more is a condition that holds when so many replies more were heard.
+func (n *nonces) more(replies int64) func() bool {
+	from := n.heard.Load()
+	return func() bool { return n.heard.Load() >= from+replies || n.t.Failed() }
+}
+
+func TestRow39NoReplyIsEverAnothersUnderFaults(t *testing.T) {
+	calls := int64(100_000)
+	if underRace {
+		calls = 20_000
+	}
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	n := &nonces{t: t, f: openFleet(t, 3, "&read_timeout=100ms&dial_timeout=200ms", fluster.Config{})}
+	var sources [16]*rand.Rand
+	for g := range sources {
+		sources[g] = rand.New(rand.NewPCG(seed, uint64(g)))
+	}
+	stop := atOnce(len(sources), func(g int) bool {
+		if g%2 == 0 {
+			return n.byDo(sources[g])
+		}
+		return n.byPipeline(sources[g])
+	})
+	defer stop()
+	rnd := rand.New(rand.NewPCG(seed, 99))
+	faults := 0
+	for n.next.Load() < calls && !t.Failed() {
+		redistest.WaitFor(t, patient, n.more(calls/40), "calls between faults")
+		n.disturb(rnd)
+		faults++
+	}
+	stop()
+	t.Logf("%d calls, %d replies, %d faults", n.next.Load(), n.heard.Load(), faults)
+	assert.Greater(t, faults, 5)
+	requireAllIdle(t, n.f)
+}
+
+// limitedCalls are all ways of calling with a context, of which node b has a part.
+var limitedCalls = map[string]func(ctx context.Context, f *fleet, key string) error{
+	"Do":     func(ctx context.Context, f *fleet, key string) error { _, err := f.Do(ctx, "INCR", key); return err },
+	"a read": func(ctx context.Context, f *fleet, key string) error { _, err := f.Do(ctx, "GET", key); return err },
+	"BLPOP": func(ctx context.Context, f *fleet, key string) error {
+		_, err := f.Do(ctx, "BLPOP", key, 0)
+		return err
+	},
+	"a fan-out": func(ctx context.Context, f *fleet, _ string) error { _, err := f.Do(ctx, "DBSIZE"); return err },
+	"a union": func(ctx context.Context, f *fleet, key string) error {
+		_, err := f.Do(ctx, "SUNION", key, "1", "2", "3", "4")
+		return err
+	},
+	"a split": func(ctx context.Context, f *fleet, key string) error {
+		_, err := f.Do(ctx, "MGET", key, "1", "2", "3", "4")
+		return err
+	},
+	"Each": func(ctx context.Context, f *fleet, _ string) error {
+		_, err := f.Each(ctx, fluster.AllNodes(), "TIME")
+		return err
+	},
+	"a script": func(ctx context.Context, f *fleet, key string) error {
+		_, err := f.Do(ctx, "EVAL", echo, 1, key, "x")
+		return err
+	},
+	"a publisher": func(ctx context.Context, f *fleet, key string) error {
+		_, err := f.Do(ctx, "PUBLISH", key, "x")
+		return err
+	},
+	"a connection": func(ctx context.Context, f *fleet, key string) error {
+		return onConn(f, func(c redis.Conn) error { _, err := redis.DoContext(c, ctx, "INCR", key); return err })
+	},
+	"a pipeline": func(ctx context.Context, f *fleet, key string) error {
+		return onConn(f, func(c redis.Conn) error {
+			_ = c.Send("INCR", key)
+			_, err := redis.DoContext(c, ctx, "INCR", key)
+			return err
+		})
+	},
+	"a reply": func(ctx context.Context, f *fleet, key string) error {
+		return onConn(f, func(c redis.Conn) error {
+			_ = c.Send("BLPOP", key, 0)
+			_, err := redis.ReceiveContext(c, ctx)
+			return err
+		})
+	},
+	"a split in a pipeline": func(ctx context.Context, f *fleet, key string) error {
+		return onConn(f, func(c redis.Conn) error {
+			_ = c.Send("MGET", key, "1", "2", "3", "4")
+			_, err := redis.ReceiveContext(c, ctx)
+			return err
+		})
+	},
+	"a transaction": func(ctx context.Context, f *fleet, key string) error {
+		return onConn(f, func(c redis.Conn) error {
+			_, _ = c.Do("MULTI")
+			_ = c.Send("INCR", key)
+			_, err := redis.DoContext(c, ctx, "EXEC")
+			return err
+		})
+	},
+	"WATCH": func(ctx context.Context, f *fleet, key string) error {
+		return onConn(f, func(c redis.Conn) error { _, err := redis.DoContext(c, ctx, "WATCH", key); return err })
+	},
+	"SUBSCRIBE": func(ctx context.Context, f *fleet, key string) error {
+		return onConn(f, func(c redis.Conn) error { _, err := redis.DoContext(c, ctx, "SUBSCRIBE", key); return err })
+	},
+}
+
+func onConn(f *fleet, call func(c redis.Conn) error) error {
+	c := f.Get()
+	err := call(c)
+	return errors.Join(err, c.Close())
+}
+
+func TestEveryCallEndsWithItsContextAlsoOnAFrozenNode(t *testing.T) {
+	f := openFleet(t, 3, "&read_timeout=30s&dial_timeout=30s", fluster.Config{})
+	require.NoError(t, f.WaitReady(t.Context()))
+	key := keyOf(t, f.FlusterCluster, "b")
+	for name, call := range limitedCalls {
+		for _, frozen := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, frozen %v", name, frozen), func(t *testing.T) {
+				waitLive(t, f.FlusterCluster, "b")
+				ended, end := context.WithCancel(t.Context())
+				end()
+				require.Error(t, call(ended, f, key))
+				if frozen {
+					f.servers[1].Stop()
+					defer f.servers[1].Cont()
+				} else if name != "BLPOP" && name != "a reply" {
+					return
+				}
+				const limit = 60 * time.Millisecond
+				w := startStopwatch()
+				ctx, cancel := context.WithTimeout(t.Context(), limit)
+				defer cancel()
+				begun := time.Now()
+				err := call(ctx, f, key)
+				took := time.Since(begun)
+				require.Error(t, err)
+				assert.ErrorIs(t, err, context.DeadlineExceeded)
+				assert.Less(t, took, limit+50*time.Millisecond+w.slack())
+			})
+		}
+	}
+}
+
+func TestABlockingCallWaitsAsLongAsItWasToldTo(t *testing.T) {
+	f := openFleet(t, 3, "&read_timeout=200ms", fluster.Config{})
+	begun := time.Now()
+	reply, err := f.Do(t.Context(), "BLPOP", "list", 1)
+	require.NoError(t, err)
+	assert.Nil(t, reply)
+	assert.GreaterOrEqual(t, time.Since(begun), 900*time.Millisecond)
+	c := f.Get()
+	defer c.Close()
+	require.NoError(t, c.Send("BLPOP", "list", 1))
+	reply, err = c.Receive()
+	require.NoError(t, err)
+	assert.Nil(t, reply)
+	requireNoPenalties(t, f.FlusterCluster)
+}
+
+func TestClosingTheClusterEndsEveryRoutedCall(t *testing.T) {
+	f := openFleet(t, 3, "&read_timeout=30s", fluster.Config{})
+	var calls atomic.Int64
+	var wrong sync.Map
+	over := func(err error) bool {
+		calls.Add(1)
+		if err != nil && !errors.Is(err, fluster.ErrClosed) {
+			wrong.Store(err.Error(), true)
+		}
+		return err == nil
+	}
+	uses := []func(g int) bool{
+		func(g int) bool { _, err := f.Do(context.Background(), "INCR", fmt.Sprint("k", g)); return over(err) },
+		func(int) bool {
+			_, err := f.Do(context.Background(), "MGET", "1", "2", "3", "4", "5")
+			return over(err)
+		},
+		func(int) bool { _, err := f.Do(context.Background(), "DBSIZE"); return over(err) },
+		func(g int) bool {
+			_, err := f.Do(context.Background(), "BLPOP", fmt.Sprint("list", g), 0)
+			return over(err)
+		},
+		func(g int) bool {
+			return over(onConn(f, func(c redis.Conn) error {
+				for i := range 20 {
+					_ = c.Send("INCR", fmt.Sprint("k", g, i))
+				}
+				_, err := c.Do("")
+				return err
+			}))
+		},
+		func(g int) bool {
+			return over(onConn(f, func(c redis.Conn) error {
+				_ = c.Send("MULTI")
+				_ = c.Send("INCR", fmt.Sprint("k", g))
+				_, err := c.Do("EXEC")
+				return err
+			}))
+		},
+		func(g int) bool {
+			ps := redis.PubSubConn{Conn: f.Get()}
+			defer ps.Close()
+			if err := ps.Subscribe(fmt.Sprint("channel", g)); err != nil {
+				return over(err)
+			}
+			_ = ps.Receive()
+			err, _ := ps.ReceiveWithTimeout(0).(error)
+			return over(err)
+		},
+	}
+	stop := atOnce(4*len(uses), func(g int) bool { return uses[g%len(uses)](g) })
+	awaitMore(t, &calls, 500)
+	require.NoError(t, f.Close())
+	stop() // all have ended, which is the point
+	wrong.Range(func(text, _ any) bool { return assert.Fail(t, "not ErrClosed", text) })
+	_, err := f.Do(t.Context(), "GET", "k")
+	require.ErrorIs(t, err, fluster.ErrClosed)
+	_, err = f.GetContext(t.Context())
+	require.ErrorIs(t, err, fluster.ErrClosed)
+	for _, st := range f.Nodes() {
+		assert.Equal(t, st.PoolStats.IdleCount, st.PoolStats.ActiveCount, "node %s", st.Name)
+	}
+}
