@@ -61,13 +61,13 @@ func (c *Conn) Err() error {
 }
 
 // Close collects the replies that are due and gives every node's connection back.
-// A transaction that was not ended is discarded. What waits on a server without
-// end is not waited for.
+// A transaction that was not ended is discarded. A blocking command is not waited
+// for.
 func (c *Conn) Close() error {
 	c.mu.Lock()
 	done, sub := c.err != nil, c.sub
 	if c.span != nil {
-		c.span.endEndless()
+		c.span.endWaits()
 	}
 	c.mu.Unlock()
 	switch {

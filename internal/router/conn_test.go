@@ -321,17 +321,21 @@ func TestCloseReadsWhatIsDue(t *testing.T) {
 	require.Error(t, c.Flush())
 }
 
-func TestCloseDoesNotWaitForWhatWaitsWithoutEnd(t *testing.T) {
-	r, _ := servers(t, 2, "")
-	c := r.NewConn()
-	send(t, c, "INCR", "b")
-	send(t, c, "BLPOP", "a", 0)
-	require.NoError(t, c.Flush())
-	_, err := c.Receive()
-	require.NoError(t, err)
-	err = c.Close()
-	require.ErrorIs(t, err, context.Canceled)
-	r.requireIdle(t)
+func TestCloseDoesNotWaitForWhatBlocks(t *testing.T) {
+	for _, wait := range []int{0, 3600} {
+		r, s := servers(t, 2, "")
+		c := r.NewConn()
+		send(t, c, "INCR", "b")
+		send(t, c, "BLPOP", "a:list", wait)
+		send(t, c, "INCR", "a")
+		require.NoError(t, c.Flush())
+		_, err := c.Receive()
+		require.NoError(t, err)
+		err = c.Close()
+		require.ErrorIs(t, err, context.Canceled)
+		assert.Equal(t, []byte("1"), s[0].Do("GET", "a"), "what was sent behind it is done")
+		r.requireIdle(t)
+	}
 }
 
 func TestOneConnectionPerNodeIsEnough(t *testing.T) {

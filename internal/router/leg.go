@@ -36,14 +36,14 @@ type span struct {
 	life context.Context // ends when nobody will read a reply any more
 	end  context.CancelFunc
 
-	endless    context.Context // ends at Close too: for what waits without end
-	endEndless context.CancelFunc
+	waits    context.Context // ends at Close too: for what may wait on a server
+	endWaits context.CancelFunc
 }
 
 func newSpan() *span {
 	s := &span{}
 	s.life, s.end = context.WithCancel(context.Background())
-	s.endless, s.endEndless = context.WithCancel(s.life)
+	s.waits, s.endWaits = context.WithCancel(s.life)
 	return s
 }
 
@@ -171,11 +171,7 @@ func (l *leg) write(conn redis.Conn, tasks []task) (sent int, err error) {
 func (l *leg) receive(conn redis.Conn, t *task, whole bool) (any, error) {
 	switch {
 	case t.waits:
-		ctx := l.span.life
-		if t.limit == 0 {
-			ctx = l.span.endless
-		}
-		return redis.DoContext(conn, node.WithReadLimit(ctx, t.limit), t.cmd, t.args...)
+		return redis.DoContext(conn, node.WithReadLimit(l.span.waits, t.limit), t.cmd, t.args...)
 	case t.limited && whole:
 		return redis.DoWithTimeout(conn, t.limit, t.cmd, t.args...)
 	case t.limited:

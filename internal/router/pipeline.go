@@ -21,7 +21,8 @@ type unsent struct {
 
 // Send queues a command. What is wrong with it, or with its keys, is said by the
 // Receive whose turn it is: no byte of it is sent. Send does no I/O, but for a
-// subscription, and for a command that a server has to be asked about.
+// subscription, and for a command that a server has to be asked about. Unlike a Do
+// by itself, nothing that was sent is repeated.
 func (c *Conn) Send(cmd string, args ...any) error {
 	return c.send(context.Background(), nil, cmd, args)
 }
@@ -155,6 +156,9 @@ func (c *Conn) flush() error {
 	defer c.mu.Unlock()
 	if c.err != nil {
 		return c.err
+	}
+	if len(c.unsent) == 0 {
+		return nil
 	}
 	byNode := make(map[int][]task)
 	for _, u := range c.unsent {
