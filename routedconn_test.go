@@ -3,6 +3,7 @@ package fluster_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -33,10 +34,20 @@ var behaviours = map[string]func(tr *transcript, get func() redis.Conn){
 		c := get()
 		defer c.Close()
 		for _, call := range [][]any{
-			{"SET", "{k}s", "v"}, {"GET", "{k}s"}, {"GET", "{k}missing"}, {"INCR", "{k}n"}, {"INCR", "{k}s"},
-			{"RPUSH", "{k}l", "a", []byte("b"), 3, 4.5, true, nil}, {"LRANGE", "{k}l", 0, -1}, {"TYPE", "{k}l"},
-			{"MGET", "{k}s", "{k}missing", "{k}n"}, {"DEL", "{k}s", "{k}n", "{k}x"}, {"GET"}, {"SET", "{k}s", "v", "NO"},
-			{"EVAL", "return {1, {2, 'x'}, false}", 1, "{k}"}, {"EVAL", "return redis.error_reply('MINE is it')", 1, "{k}"},
+			{"SET", "{k}s", "v"},
+			{"GET", "{k}s"},
+			{"GET", "{k}missing"},
+			{"INCR", "{k}n"},
+			{"INCR", "{k}s"},
+			{"RPUSH", "{k}l", "a", []byte("b"), 3, 4.5, true, nil},
+			{"LRANGE", "{k}l", 0, -1},
+			{"TYPE", "{k}l"},
+			{"MGET", "{k}s", "{k}missing", "{k}n"},
+			{"DEL", "{k}s", "{k}n", "{k}x"},
+			{"GET"},
+			{"SET", "{k}s", "v", "NO"},
+			{"EVAL", "return {1, {2, 'x'}, false}", 1, "{k}"},
+			{"EVAL", "return redis.error_reply('MINE is it')", 1, "{k}"},
 		} {
 			reply, err := c.Do(call[0].(string), call[1:]...)
 			if err != nil {
@@ -350,7 +361,7 @@ func homeOf(t *testing.T, f *fleet, key string) string {
 func receiveAll(t *testing.T, f *fleet, last string, keys []string) time.Duration {
 	c := f.Get()
 	begun := time.Now()
-	for _, key := range append(keys[:len(keys):len(keys)], last) {
+	for _, key := range append(slices.Clip(keys), last) {
 		require.NoError(t, c.Send("INCR", key))
 	}
 	for range keys {

@@ -435,7 +435,7 @@ func TestClosingTheClusterEndsEveryRoutedCall(t *testing.T) {
 		},
 		func(g int) bool {
 			ps := redis.PubSubConn{Conn: f.Get()}
-			defer ps.Close()
+			defer func() { _ = ps.Close() }()
 			if err := ps.Subscribe(fmt.Sprint("channel", g)); err != nil {
 				return over(err)
 			}

@@ -64,14 +64,9 @@ func (c *Conn) Err() error {
 // A transaction that was not ended is discarded. A blocking command is not waited
 // for.
 func (c *Conn) Close() error {
-	c.mu.Lock()
-	done, sub := c.err != nil, c.sub
-	if c.span != nil {
-		c.span.endWaits()
-	}
-	c.mu.Unlock()
+	sub, over := c.closing()
 	switch {
-	case done:
+	case over:
 		return nil
 	case sub != nil:
 		c.giveUp(errConnClosed)
@@ -82,6 +77,17 @@ func (c *Conn) Close() error {
 		l.close()
 	}
 	return err
+}
+
+// closing cuts what blocks, and returns the subscription, if the connection is one,
+// and whether it was of no use before.
+func (c *Conn) closing() (sub *subscription, over bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.span != nil {
+		c.span.endWaits()
+	}
+	return c.sub, c.err != nil
 }
 
 // giveUp makes the connection one of no use, and returns the legs that it had.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"testing"
 	"time"
 
@@ -44,6 +43,9 @@ func routeOver(t testing.TB, pools ...*redis.Pool) *routed {
 	r.Router = router.New(lettered(pools), router.Config{})
 	return r
 }
+
+// conn is a routed connection.
+func (r *routed) conn() redis.Conn { return r.NewConn() }
 
 // end closes every connection.
 func (r *routed) end() {
@@ -103,7 +105,7 @@ func send(t testing.TB, c redis.Conn, cmd string, args ...any) {
 
 func TestSendTakesArgumentsAsTheyAre(t *testing.T) {
 	r, _ := fakes(t, 1, "")
-	c := r.NewConn()
+	c := r.conn()
 	defer c.Close()
 	key, value := []byte("a:1"), []byte("one")
 	args := []any{key, value}
@@ -127,7 +129,7 @@ func (s shout) RedisArg() any { return *s.word + "!" }
 
 func TestSendAsksArgumentsAtOnce(t *testing.T) {
 	r, _ := fakes(t, 1, "")
-	c := r.NewConn()
+	c := r.conn()
 	defer c.Close()
 	word := "now"
 	send(t, c, "SET", "a", shout{&word})
@@ -139,7 +141,7 @@ func TestSendAsksArgumentsAtOnce(t *testing.T) {
 
 func TestDoWithoutACommandReturnsThePendingReplies(t *testing.T) {
 	r, _ := fakes(t, 2, "")
-	c := r.NewConn()
+	c := r.conn()
 	defer c.Close()
 	reply, err := c.Do("")
 	require.NoError(t, err)
@@ -159,7 +161,7 @@ func TestDoWithoutACommandReturnsThePendingReplies(t *testing.T) {
 
 func TestDoWithCommandsPendingReturnsItsOwnReplyAndTheFirstError(t *testing.T) {
 	r, _ := fakes(t, 2, "")
-	c := r.NewConn()
+	c := r.conn()
 	defer c.Close()
 	send(t, c, "SET", "a", "1")
 	send(t, c, "LPUSH", "a", "x")
@@ -172,7 +174,7 @@ func TestDoWithCommandsPendingReturnsItsOwnReplyAndTheFirstError(t *testing.T) {
 
 func TestWhatIsRefusedIsSaidInItsTurn(t *testing.T) {
 	r, f := fakes(t, 2, "")
-	c := r.NewConn()
+	c := r.conn()
 	defer c.Close()
 	send(t, c, "INCR", "a")
 	send(t, c, "SINTERSTORE", "a", "b")
@@ -191,40 +193,38 @@ func TestWhatIsRefusedIsSaidInItsTurn(t *testing.T) {
 
 func TestReceiveWaitsForAnotherGoroutineToSend(t *testing.T) {
 	r, _ := fakes(t, 2, "")
-	c := r.NewConn()
+	c := r.conn()
 	const n = 200
-	var got []int
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for len(got) < n {
+	got := make(chan int)
+	go func() {
+		defer close(got)
+		for range n {
 			reply, err := redis.Int(redis.ReceiveWithTimeout(c, patient))
 			if !assert.NoError(t, err) {
 				return
 			}
-			got = append(got, reply)
+			got <- reply
 		}
-	})
+	}()
 	for i := range n {
 		send(t, c, "INCR", []string{"a", "b"}[i%2])
 		require.NoError(t, c.Flush())
+		require.Equal(t, i/2+1, <-got)
 	}
-	wg.Wait()
-	for i, reply := range got {
-		require.Equal(t, i/2+1, reply)
-	}
+	<-got // the receiver has ended
 	require.NoError(t, c.Close())
 	r.requireIdle(t)
 }
 
 func TestReceiveWithNothingDueFailsAndHarmsNothing(t *testing.T) {
 	r, _ := fakes(t, 1, "")
-	c := r.NewConn()
+	c := r.conn()
 	defer c.Close()
 	_, err := c.Receive()
 	require.ErrorContains(t, err, "no reply is due")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err = c.ReceiveContext(ctx)
+	_, err = redis.ReceiveContext(c, ctx)
 	require.ErrorIs(t, err, context.Canceled)
 	require.NoError(t, c.Err())
 	_, err = c.Do("INCR", "a")
@@ -246,7 +246,7 @@ func TestDoWithTimeoutReplacesTheConnectionsOwnLimit(t *testing.T) {
 				}
 				return nil
 			})
-			c := r.NewConn()
+			c := r.conn()
 			_, err := c.Do("INCR", "a") // over the connection that is used below
 			require.NoError(t, err)
 			prepare(t, c)
@@ -261,7 +261,7 @@ func TestDoWithTimeoutReplacesTheConnectionsOwnLimit(t *testing.T) {
 
 func TestAContextThatEndsGivesTheConnectionUp(t *testing.T) {
 	r, f := fakes(t, 2, "")
-	c := r.NewConn()
+	c := r.conn()
 	_, err := c.Do("INCR", "a")
 	require.NoError(t, err)
 	send(t, c, "INCR", "b")
@@ -269,7 +269,7 @@ func TestAContextThatEndsGivesTheConnectionUp(t *testing.T) {
 	f[0].Hang()
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(20*time.Millisecond, cancel)
-	_, err = c.DoContext(ctx, "INCR", "a")
+	_, err = redis.DoContext(c, ctx, "INCR", "a")
 	require.ErrorIs(t, err, context.Canceled)
 	assert.True(t, node.MaybeExecuted(err), "%v", err)
 	assert.False(t, node.SafeToRetry(err), "%v", err)
@@ -290,12 +290,12 @@ func TestAContextThatEndsGivesTheConnectionUp(t *testing.T) {
 
 func TestASplitCallThatIsNotWaitedForMayHaveRun(t *testing.T) {
 	r, f := fakes(t, 2, "")
-	c := r.NewConn()
+	c := r.conn()
 	f[0].Hang()
 	send(t, c, "DEL", "a", "b")
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	_, err := c.ReceiveContext(ctx)
+	_, err := redis.ReceiveContext(c, ctx)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	var late interface{ Timeout() bool }
 	require.ErrorAs(t, err, &late)
@@ -306,7 +306,7 @@ func TestASplitCallThatIsNotWaitedForMayHaveRun(t *testing.T) {
 
 func TestCloseReadsWhatIsDue(t *testing.T) {
 	r, f := fakes(t, 2, "")
-	c := r.NewConn()
+	c := r.conn()
 	for i := range 100 {
 		send(t, c, "INCR", fmt.Sprintf("%c:%d", 'a'+i%2, i))
 	}
@@ -324,7 +324,7 @@ func TestCloseReadsWhatIsDue(t *testing.T) {
 func TestCloseDoesNotWaitForWhatBlocks(t *testing.T) {
 	for _, wait := range []int{0, 3600} {
 		r, s := servers(t, 2, "")
-		c := r.NewConn()
+		c := r.conn()
 		send(t, c, "INCR", "b")
 		send(t, c, "BLPOP", "a:list", wait)
 		send(t, c, "INCR", "a")
@@ -340,11 +340,11 @@ func TestCloseDoesNotWaitForWhatBlocks(t *testing.T) {
 
 func TestOneConnectionPerNodeIsEnough(t *testing.T) {
 	r, _ := fakes(t, 2, "pool_size=1")
-	c := r.NewConn()
+	c := r.conn()
 	defer c.Close()
-	for i := range 300 {
-		send(t, c, "SET", "a", i)
+	for i := range 2000 {
 		send(t, c, "SET", "b", i)
+		send(t, c, "SET", "a", i)
 		for range 2 {
 			_, err := c.Receive()
 			require.NoError(t, err)
@@ -358,7 +358,7 @@ func TestOneConnectionPerNodeIsEnough(t *testing.T) {
 func TestANodeThatFailsCostsTheOthersNothing(t *testing.T) {
 	r, f := fakes(t, 3, "read_timeout=200ms")
 	f[1].Crash()
-	c := r.NewConn()
+	c := r.conn()
 	keys := []string{"a", "b", "c"}
 	for i := range 300 {
 		send(t, c, "INCR", keys[i%3])
@@ -393,7 +393,7 @@ func TestANodeWhoseReplyIsCutFailsWhatFollows(t *testing.T) {
 		}
 		return nil
 	})
-	c := r.NewConn()
+	c := r.conn()
 	for _, cmd := range []string{"INCR", "GET", "INCR"} {
 		send(t, c, cmd, "a")
 	}

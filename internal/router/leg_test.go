@@ -10,12 +10,13 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/redisfluster/fluster/internal/node"
 	"github.com/redisfluster/fluster/internal/redistest"
 )
 
 func TestABlockingCommandWaitsAsLongAsItWasToldTo(t *testing.T) {
 	r, s := servers(t, 2, "read_timeout=100ms")
-	c := r.NewConn()
+	c := r.conn()
 	defer c.Close()
 	send(t, c, "SET", "a:1", "one")
 	send(t, c, "BLPOP", "a:list", 0.5)
@@ -36,7 +37,7 @@ func TestABlockingCommandWaitsAsLongAsItWasToldTo(t *testing.T) {
 
 func TestABlockingCommandOfATransactionDoesNotBlock(t *testing.T) {
 	r, _ := servers(t, 1, "")
-	c := r.NewConn()
+	c := r.conn()
 	defer c.Close()
 	send(t, c, "MULTI")
 	send(t, c, "BLPOP", "a", 0)
@@ -48,7 +49,7 @@ func TestABlockingCommandOfATransactionDoesNotBlock(t *testing.T) {
 
 func TestABlockingCommandThatNobodyWaitsForTakesNothing(t *testing.T) {
 	r, s := servers(t, 1, "")
-	c := r.NewConn()
+	c := r.conn()
 	send(t, c, "INCR", "a")
 	send(t, c, "BLPOP", "a:list", 0)
 	_, err := c.Receive()
@@ -67,7 +68,7 @@ func TestABigPipelineDoesNotLockUp(t *testing.T) {
 	r, s := servers(t, 3, "read_timeout=30s&write_timeout=30s")
 	const n = 100_000
 	value := strings.Repeat("x", 100)
-	c := r.NewConn()
+	c := r.conn()
 	for i := range n {
 		send(t, c, "SET", fmt.Sprintf("%c:%d", 'a'+i%3, i), value)
 	}
@@ -88,7 +89,7 @@ func TestABigPipelineDoesNotLockUp(t *testing.T) {
 func TestBigValuesInPipelinesDoNotLockUp(t *testing.T) {
 	r, _ := servers(t, 2, "read_timeout=30s&write_timeout=30s")
 	big := strings.Repeat("x", 10<<20)
-	c := r.NewConn()
+	c := r.conn()
 	for i := range 3 {
 		for _, key := range []string{"a", "b"} {
 			send(t, c, "SET", fmt.Sprintf("%s:%d", key, i), big)
@@ -122,7 +123,7 @@ func TestSplitsAndFanOutsStandInPipelines(t *testing.T) {
 			return nil
 		})
 	}
-	c := r.NewConn()
+	c := r.conn()
 	send(t, c, "SET", "a", "1")
 	send(t, c, "MGET", "c:1", "a:1", "b:1", "a:2")
 	send(t, c, "DBSIZE")
@@ -145,4 +146,48 @@ func TestSplitsAndFanOutsStandInPipelines(t *testing.T) {
 	assert.Nil(t, reply, "the order of one node's commands is kept")
 	require.NoError(t, c.Close())
 	r.requireIdle(t)
+}
+
+func TestWhatWasNotSentWhenTheCallerLeftIsNotSentLater(t *testing.T) {
+	r, f := fakes(t, 1, "")
+	c := r.conn()
+	must(t, c, "EXISTS", "a") // since the PING of a dial would hang too
+	f[0].Hang()
+	send(t, c, "INCR", "a")
+	require.NoError(t, c.Flush())
+	redistest.WaitFor(t, patient, func() bool { return f[0].Received("INCR") == 1 }, "the first is on its way")
+	send(t, c, "DEL", "a")
+	require.NoError(t, c.Flush())
+	_, err := redis.ReceiveWithTimeout(c, 10*time.Millisecond)
+	require.Error(t, err)
+	f[0].Resume()
+	redistest.WaitFor(t, patient, func() bool { return f[0].Executed("INCR") == 1 }, "the first is done")
+	redistest.WaitFor(t, patient, func() bool { return r.pools[0].IdleCount() == 1 }, "the connection is back")
+	assert.Zero(t, f[0].Received("DEL"))
+	require.NoError(t, c.Close())
+}
+
+func TestWhatWasNotWrittenWhenAConnectionBrokeIsSafeToRepeat(t *testing.T) {
+	r, f := fakes(t, 1, "read_timeout=30s&write_timeout=30s")
+	c := r.conn()
+	must(t, c, "INCR", "a")
+	f[0].CutRequests(1000)
+	big := strings.Repeat("x", 1<<20)
+	const n = 100
+	for range n {
+		send(t, c, "RPUSH", "a:list", big)
+	}
+	for i := range n {
+		_, err := c.Receive()
+		require.Error(t, err)
+		if i == 0 {
+			assert.True(t, node.MaybeExecuted(err), "%v", err)
+		}
+		if i == n-1 {
+			assert.True(t, node.SafeToRetry(err), "%v", err)
+		}
+	}
+	require.NoError(t, c.Close())
+	r.requireIdle(t)
+	assert.Zero(t, f[0].Executed("RPUSH"))
 }

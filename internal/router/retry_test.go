@@ -2,6 +2,7 @@ package router_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 
@@ -42,7 +43,7 @@ var scenarios = map[string]scenario{
 		return parts("DEL", err)
 	}},
 	"pipeline": {[]string{"INCR", "GET", "RPUSH"}, func(_ context.Context, r *router.Router) []outcome {
-		c := r.NewConn()
+		c := redis.Conn(r.NewConn())
 		defer c.Close()
 		var all []outcome
 		for n, key := range []string{"a", "b"} {
@@ -61,7 +62,7 @@ var scenarios = map[string]scenario{
 		return all
 	}},
 	"a split in a pipeline": {[]string{"DEL", "INCR"}, func(_ context.Context, r *router.Router) []outcome {
-		c := r.NewConn()
+		c := redis.Conn(r.NewConn())
 		defer c.Close()
 		_ = c.Send("DEL", "a", "b")
 		_ = c.Send("INCR", "a")
@@ -71,7 +72,7 @@ var scenarios = map[string]scenario{
 		return append(all, outcome{"INCR", 0, err})
 	}},
 	"transaction": {[]string{"MULTI", "INCR", "EXEC"}, func(_ context.Context, r *router.Router) []outcome {
-		c := r.NewConn()
+		c := redis.Conn(r.NewConn())
 		defer c.Close()
 		_ = c.Send("MULTI")
 		_ = c.Send("INCR", "a")
@@ -84,7 +85,7 @@ var scenarios = map[string]scenario{
 		return all
 	}},
 	"transaction, step by step": {[]string{"WATCH", "MULTI", "INCR", "EXEC"}, func(_ context.Context, r *router.Router) []outcome {
-		c := r.NewConn()
+		c := redis.Conn(r.NewConn())
 		defer c.Close()
 		var all []outcome
 		for _, cmd := range []string{"WATCH", "MULTI", "INCR", "EXEC"} {
@@ -102,8 +103,8 @@ var scenarios = map[string]scenario{
 // parts are the outcomes of a split call on the two nodes.
 func parts(cmd string, err error) []outcome {
 	all := []outcome{{cmd, 0, nil}, {cmd, 1, nil}}
-	failed, ok := err.(*command.NodesError)
-	if !ok {
+	var failed *command.NodesError
+	if !errors.As(err, &failed) {
 		all[0].err, all[1].err = err, err
 		return all
 	}
@@ -179,7 +180,7 @@ func TestRow23WhatIsSaidOfACutCallIsTrueAtEachByte(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/own %v", name, own), func(t *testing.T) {
 				const longest = 120 // bytes that a scenario sends to a node
 				sawFailure := false
-				for n := 1; n <= longest; n += 1 {
+				for n := 1; n <= longest; n++ {
 					at := fmt.Sprintf("request cut after %d bytes", n)
 					failed := cutAt(t, s, own, at, func(f *redistest.Fake) { f.CutRequests(n) })
 					sawFailure = sawFailure || failed

@@ -12,7 +12,7 @@ var count = redis.NewScript(1, `return redis.call("INCRBY", KEYS[1], ARGV[1])`)
 
 func TestAScriptThatWasLoadedIsGivenToANodeThatForgotIt(t *testing.T) {
 	r, s := servers(t, 2, "")
-	c := r.NewConn()
+	c := r.conn()
 	require.NoError(t, count.Load(c))
 	for _, one := range s {
 		one.Kill()
@@ -35,7 +35,7 @@ func TestAScriptThatWasLoadedIsGivenToANodeThatForgotIt(t *testing.T) {
 
 func TestAScriptThatNobodyLoadedIsNotThere(t *testing.T) {
 	r, _ := servers(t, 1, "")
-	c := r.NewConn()
+	c := r.conn()
 	defer c.Close()
 	for _, how := range []string{"alone", "in a pipeline"} {
 		if how == "in a pipeline" {
@@ -48,7 +48,7 @@ func TestAScriptThatNobodyLoadedIsNotThere(t *testing.T) {
 
 func TestAScriptThatSaysNoscriptItselfRunsOnce(t *testing.T) {
 	r, s := servers(t, 1, "")
-	c := r.NewConn()
+	c := r.conn()
 	defer c.Close()
 	liar := redis.NewScript(1, `redis.call("INCR", KEYS[1]); return redis.error_reply("NOSCRIPT No matching script. Please use EVAL.")`)
 	require.NoError(t, liar.Load(c))
@@ -59,7 +59,7 @@ func TestAScriptThatSaysNoscriptItselfRunsOnce(t *testing.T) {
 
 func TestAFlushForgetsScripts(t *testing.T) {
 	r, _ := servers(t, 1, "")
-	c := r.NewConn()
+	c := r.conn()
 	defer c.Close()
 	require.NoError(t, count.Load(c))
 	must(t, c, "SCRIPT", "FLUSH")

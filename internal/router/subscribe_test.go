@@ -15,7 +15,7 @@ import (
 
 func TestASubscriptionStandsOnTheNodeOfItsChannels(t *testing.T) {
 	r, s := servers(t, 2, "")
-	ps := redis.PubSubConn{Conn: r.NewConn()}
+	ps := redis.PubSubConn{Conn: r.conn()}
 	require.NoError(t, ps.Subscribe("b:1", "b:2"))
 	for i, channel := range []string{"b:1", "b:2"} {
 		assert.Equal(t, redis.Subscription{Kind: "subscribe", Channel: channel, Count: i + 1}, ps.Receive())
@@ -43,17 +43,20 @@ func TestASubscriptionStandsOnTheNodeOfItsChannels(t *testing.T) {
 func TestClosingASubscriptionGivesBackAnOrdinaryConnection(t *testing.T) {
 	for _, cmd := range []string{"SUBSCRIBE", "SSUBSCRIBE"} {
 		t.Run(cmd, func(t *testing.T) {
-			r, s := servers(t, 1, "pool_size=1")
-			c := r.NewConn()
+			redistest.NoLeaks(t)
+			s := redistest.Start(t)
+			// A pool that cannot see what is left to read on a connection.
+			r := routeOver(t, s.Pool(redistest.PoolOptions{MaxActive: 1}))
+			c := r.conn()
 			reply, err := redis.Values(c.Do(cmd, "a"))
 			require.NoError(t, err)
 			assert.Equal(t, int64(1), reply[2], "Do returns the confirmation")
-			s[0].Do(map[string]string{"SUBSCRIBE": "PUBLISH", "SSUBSCRIBE": "SPUBLISH"}[cmd], "a", "unread")
+			s.Do(map[string]string{"SUBSCRIBE": "PUBLISH", "SSUBSCRIBE": "SPUBLISH"}[cmd], "a", "unread")
 			require.NoError(t, c.Close())
 			r.requireIdle(t)
 			assert.Equal(t, 1, r.pools[0].IdleCount(), "it was good for another use")
 
-			next := r.NewConn()
+			next := r.conn()
 			assert.Equal(t, int64(1), must(t, next, "INCR", "a"))
 			assert.Equal(t, int64(0), must(t, next, "PUBLISH", "a", "nobody hears"))
 			require.NoError(t, next.Close())
@@ -63,7 +66,7 @@ func TestClosingASubscriptionGivesBackAnOrdinaryConnection(t *testing.T) {
 
 func TestASubscriptionMayBeReadBeforeItBegins(t *testing.T) {
 	r, _ := servers(t, 1, "")
-	ps := redis.PubSubConn{Conn: r.NewConn()}
+	ps := redis.PubSubConn{Conn: r.conn()}
 	got := make(chan any, 1)
 	go func() { got <- ps.ReceiveWithTimeout(patient) }()
 	require.NoError(t, ps.Subscribe("a"))
@@ -73,7 +76,7 @@ func TestASubscriptionMayBeReadBeforeItBegins(t *testing.T) {
 
 func TestASubscriptionNeedsAConnectionWithNothingDue(t *testing.T) {
 	r, _ := fakes(t, 1, "")
-	c := r.NewConn()
+	c := r.conn()
 	send(t, c, "INCR", "a")
 	require.ErrorIs(t, c.Send("SUBSCRIBE", "a"), router.ErrRefused)
 	n, err := redis.Int(c.Receive())
@@ -88,7 +91,7 @@ func TestASubscriptionNeedsAConnectionWithNothingDue(t *testing.T) {
 
 func TestASubscriptionEndsWithItsContextAndWithItsNode(t *testing.T) {
 	r, s := servers(t, 1, "read_timeout=0")
-	ps := redis.PubSubConn{Conn: r.NewConn()}
+	ps := redis.PubSubConn{Conn: r.conn()}
 	require.NoError(t, ps.Subscribe("a"))
 	_ = ps.Receive()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
@@ -98,7 +101,7 @@ func TestASubscriptionEndsWithItsContextAndWithItsNode(t *testing.T) {
 	require.Error(t, ps.Conn.Err())
 	_ = ps.Close()
 
-	ps = redis.PubSubConn{Conn: r.NewConn()}
+	ps = redis.PubSubConn{Conn: r.conn()}
 	require.NoError(t, ps.Subscribe("a"))
 	_ = ps.Receive()
 	s[0].Kill()
@@ -112,7 +115,7 @@ func TestASubscriptionEndsWithItsContextAndWithItsNode(t *testing.T) {
 func TestADeadNodeIsNotSubscribedTo(t *testing.T) {
 	r, f := fakes(t, 1, "")
 	f[0].Crash()
-	c := r.NewConn()
+	c := r.conn()
 	require.Error(t, c.Send("SUBSCRIBE", "a"))
 	f[0].Resume()
 	f[0].Handle(func(cmd []string) []byte {

@@ -23,7 +23,7 @@ func must(t testing.TB, c redis.Conn, cmd string, args ...any) any {
 
 func TestATransactionStandsOnTheNodeOfItsFirstKey(t *testing.T) {
 	r, s := servers(t, 2, "")
-	c := r.NewConn()
+	c := r.conn()
 	assert.Equal(t, "OK", must(t, c, "MULTI"))
 	assert.Equal(t, "QUEUED", must(t, c, "INCR", "b:1"))
 	assert.Equal(t, "QUEUED", must(t, c, "MGET", "b:1", "b:2"))
@@ -38,7 +38,7 @@ func TestATransactionStandsOnTheNodeOfItsFirstKey(t *testing.T) {
 
 func TestTransactionsOfOnePipelineFollowEachOther(t *testing.T) {
 	r, _ := servers(t, 2, "")
-	c := r.NewConn()
+	c := r.conn()
 	for i := range 20 {
 		key := []string{"a", "b"}[i/2%2]
 		send(t, c, "MULTI")
@@ -70,7 +70,7 @@ func TestTransactionsOfOnePipelineFollowEachOther(t *testing.T) {
 
 func TestATransactionOfNoKeysAsksNobody(t *testing.T) {
 	r, f := fakes(t, 2, "")
-	c := r.NewConn()
+	c := r.conn()
 	must(t, c, "MULTI")
 	assert.Equal(t, []any{}, must(t, c, "EXEC"))
 	must(t, c, "MULTI")
@@ -87,7 +87,7 @@ func TestATransactionOfNoKeysAsksNobody(t *testing.T) {
 
 func TestAChangedWatchedKeyEndsTheTransaction(t *testing.T) {
 	r, s := servers(t, 2, "")
-	c := r.NewConn()
+	c := r.conn()
 	for changed, want := range map[bool]any{true: nil, false: []any{"OK"}} {
 		must(t, c, "WATCH", "a:1", "a:2")
 		must(t, c, "GET", "a:1")
@@ -113,7 +113,7 @@ func TestAKeyElsewhereDiscardsTheTransaction(t *testing.T) {
 	for name, watched := range map[string]bool{"multi": false, "watch and multi": true} {
 		t.Run(name, func(t *testing.T) {
 			r, s := servers(t, 2, "")
-			c := r.NewConn()
+			c := r.conn()
 			if watched {
 				must(t, c, "WATCH", "a")
 			}
@@ -141,7 +141,7 @@ func TestAKeyElsewhereDiscardsTheTransaction(t *testing.T) {
 
 func TestKeysOfSeveralNodesDiscardTheTransaction(t *testing.T) {
 	r, f := fakes(t, 2, "")
-	c := r.NewConn()
+	c := r.conn()
 	must(t, c, "MULTI")
 	_, err := c.Do("MGET", "a", "b")
 	require.ErrorIs(t, err, router.ErrCrossNode)
@@ -161,7 +161,7 @@ func TestKeysOfSeveralNodesDiscardTheTransaction(t *testing.T) {
 
 func TestWatchingKeysOfSeveralNodesIsRefused(t *testing.T) {
 	r, _ := servers(t, 2, "")
-	c := r.NewConn()
+	c := r.conn()
 	_, err := c.Do("WATCH", "a", "b")
 	require.ErrorIs(t, err, router.ErrCrossNode)
 	must(t, c, "WATCH", "a")
@@ -193,7 +193,7 @@ func multi(refuse string) redistest.Handler {
 func TestNothingRunsOutsideATransactionThatTheServerRefused(t *testing.T) {
 	r, f := fakes(t, 1, "")
 	f[0].Handle(multi("NOPERM this user has no permissions to run the 'multi' command"))
-	c := r.NewConn()
+	c := r.conn()
 	assert.Equal(t, "OK", must(t, c, "MULTI"), "no node is known yet")
 	for _, cmd := range []string{"INCR", "INCR", "EXEC"} {
 		args := []any{"a"}
@@ -226,7 +226,7 @@ func TestANodeThatDiesInATransactionTakesItAlong(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, s := servers(t, 2, "")
-			c := r.NewConn()
+			c := r.conn()
 			begin(t, c)
 			s[0].Kill()
 			s[0].Restart()
@@ -257,7 +257,7 @@ func TestANodeThatDiesInATransactionTakesItAlong(t *testing.T) {
 
 func TestWhatFollowsABrokenTransactionInAPipelineIsNotBrokenWithIt(t *testing.T) {
 	r, s := servers(t, 1, "")
-	c := r.NewConn()
+	c := r.conn()
 	must(t, c, "MULTI")
 	must(t, c, "INCR", "a:1")
 	s[0].Kill()
@@ -301,7 +301,7 @@ func TestCloseLeavesNothingOfATransactionBehind(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, s := servers(t, 2, "pool_size=1")
-			c := r.NewConn()
+			c := r.conn()
 			begin(t, c)
 			require.NoError(t, c.Close())
 			r.requireIdle(t)
@@ -352,7 +352,7 @@ func TestConnectionStateSaysWhatAServerSays(t *testing.T) {
 		{"GET", "a"},
 	}
 	for _, how := range []string{"do", "pipeline"} {
-		one, all := single.Get(), redis.Conn(r.NewConn())
+		one, all := single.Get(), r.conn()
 		must(t, one, "FLUSHALL")
 		must(t, all, "FLUSHALL")
 		var want, got []string
