@@ -62,6 +62,9 @@ func (c *FlusterCluster) GetContext(ctx context.Context) (redis.Conn, error) {
 // over several nodes is ErrRefused, and can be done with a node's own pool; so is
 // what needs a connection of its own (MULTI, SUBSCRIBE, ...), for which there is Get.
 //
+// A call that is wrong in itself, such as one with too few arguments, is refused
+// with the redis.Error that a server would reply, without one being asked.
+//
 // A command that cannot have run (SafeToRetry), or that only reads, is repeated up
 // to twice at the node that is then its home, within ctx and a budget of a tenth of
 // the calls. Nothing else is ever sent twice. A command that blocks is waited for
