@@ -30,6 +30,22 @@ func sameReply(cmd string, args []any, want, got any) bool {
 	return assert.ObjectsAreEqual(inOrder(name, args, want), inOrder(name, args, got))
 }
 
+// told writes a reply for people to read, cut to a sane length.
+func told(reply any) string {
+	text := fmt.Sprint(reply)
+	switch reply := reply.(type) {
+	case []byte, string:
+		text = fmt.Sprintf("%q", reply)
+	case []any:
+		parts := make([]string, len(reply))
+		for i, r := range reply {
+			parts[i] = told(r)
+		}
+		text = "[" + strings.Join(parts, " ") + "]"
+	}
+	return text[:min(len(text), 2000)]
+}
+
 // near compares times.
 func near(want, got any, tolerance float64) bool {
 	a, aok := want.(int64)

@@ -129,7 +129,7 @@ func (w *twins) both(t *testing.T, cmd string, args ...any) any {
 	got, err := w.Do(t.Context(), cmd, args...)
 	require.NoError(t, err)
 	want := w.single.Do(cmd, args...)
-	require.True(t, sameReply(cmd, args, want, got), "%s %q: %q, and not %q", cmd, args, got, want)
+	require.True(t, sameReply(cmd, args, want, got), "%s %s: %s, and not %s", cmd, told(args), told(got), told(want))
 	return want
 }
 
@@ -168,7 +168,7 @@ type attempt struct {
 func (a *attempt) name() string { return strings.ToUpper(a.cmd) }
 
 func (a *attempt) String() string {
-	return fmt.Sprintf("%s %.200q with keys %.100q", a.cmd, a.args, a.keys)
+	return fmt.Sprintf("%s %s with keys %.100q", a.cmd, told(a.args), a.keys)
 }
 
 // session makes n calls or a few more.
@@ -260,7 +260,7 @@ func (w *twins) judge(conn redis.Conn, batch []attempt, piped bool) error {
 	for _, a := range asked {
 		want, err := conn.Receive()
 		if !w.agree(a, want, err) {
-			return fmt.Errorf("%v: the cluster said %q, %v, and a single server %q, %v", a, a.reply, a.err, want, err)
+			return fmt.Errorf("%v: the cluster said %s, %v, and a single server %s, %v", a, told(a.reply), a.err, told(want), err)
 		}
 	}
 	return nil
@@ -292,7 +292,7 @@ func (w *twins) refused(a *attempt, piped bool) (bool, error) {
 	case errors.Is(a.err, fluster.ErrCrossNode):
 		return true, nil
 	case !may && a.err == nil:
-		return false, fmt.Errorf("it was done over several nodes: %q", a.reply)
+		return false, fmt.Errorf("it was done over several nodes: %s", told(a.reply))
 	case errors.Is(a.err, fluster.ErrRefused):
 		script := strings.HasPrefix(a.name(), "EVAL") || strings.HasPrefix(a.name(), "FCALL")
 		return script && len(a.keys) == 0 || slices.Contains(nowhere, a.name()), nil

@@ -45,7 +45,7 @@ func byChance(t testing.TB, s *redistest.Server) (list []tabled) {
 // isChance tells commands that would not do the same twice with just any
 // arguments: they take times, or choose at random.
 func isChance(name string) bool {
-	return strings.Contains(name, "EXPIRE") || strings.Contains(name, "RAND") || slices.Contains([]string{
+	return strings.Contains(name, "EXPIRE") || strings.Contains(name, "RAND") || strings.HasSuffix(name, "SCAN") || slices.Contains([]string{
 		"SET", "SETEX", "PSETEX", "GETEX", "HGETEX", "HSETEX", "MSETEX", "RESTORE", "SPOP", "SORT", "SORT_RO", "XCLAIM",
 		"XAUTOCLAIM", "XPENDING", "XINFO CONSUMERS", "XINFO STREAM", "MEMORY USAGE", "OBJECT IDLETIME", "DEBUG OBJECT",
 	}, name)

@@ -37,14 +37,14 @@ var templates = map[string][]string{
 		"BITOP AND|OR|XOR $k +($k)", "BITOP NOT $k $k",
 	},
 	"hash": {
-		"HSET $k +($h $v)", "HMSET $k +($h $v)", "HSETNX $k $h $v", "HGET $k $h", "HMGET $k +($h)", "HGETALL $k",
+		"HSET $k +($h $v)", "HSET $k +($h $v)", "HMSET $k +($h $v)", "HSETNX $k $h $v", "HGET $k $h", "HMGET $k +($h)", "HGETALL $k",
 		"HDEL $k +($h)", "HLEN $k", "HEXISTS $k $h", "HKEYS $k", "HVALS $k", "HSTRLEN $k $h", "HINCRBY $k $h $j",
 		"HINCRBYFLOAT $k $h $f", "HSCAN $k 0 COUNT 1000", "HSCAN $k 0 MATCH *1* COUNT 1000",
 	},
 	"list": {
-		"LPUSH|RPUSH $k +($v)", "LPUSHX|RPUSHX $k +($v)", "LPOP|RPOP $k ?($i)", "LLEN $k", "LRANGE $k $j $j", "LINDEX $k $j",
+		"LPUSH|RPUSH $k +($v)", "LPUSH|RPUSH $k +($v)", "RPUSH $k +($v)", "RPUSH $k +($m)", "LPUSHX|RPUSHX $k +($v)", "LPOP|RPOP $k", "LPOP|RPOP $k $i", "LLEN $k", "LRANGE $k $j $j", "LINDEX $k $j",
 		"LSET $k $j $v", "LINSERT $k BEFORE|AFTER $v $v", "LREM $k $j $v", "LTRIM $k $j $j", "LPOS $k $v ?(RANK $n) ?(COUNT $i)",
-		"RPOPLPUSH $k $k", "LMOVE $k $k LEFT|RIGHT LEFT|RIGHT", "LMPOP #($k) LEFT|RIGHT ?(COUNT $n)",
+		"RPOPLPUSH $k $k", "LMOVE $k $k LEFT|RIGHT LEFT|RIGHT", "LMOVE $k $k LEFT|RIGHT LEFT|RIGHT", "LMPOP #($k) LEFT|RIGHT ?(COUNT $n)",
 		"BLPOP|BRPOP +($k) 0.001", "BLMPOP 0.001 #($k) LEFT|RIGHT", "BLMOVE $k $k LEFT|RIGHT LEFT|RIGHT 0.001", "BRPOPLPUSH $k $k 0.001",
 		"SORT $k ALPHA", "SORT $k ALPHA ?(LIMIT $j $i) ASC|DESC", "SORT_RO $k ALPHA DESC", "SORT $k ALPHA STORE $k",
 	},
@@ -74,7 +74,7 @@ var templates = map[string][]string{
 	},
 	"sketch": {"PFADD $k +($m)", "PFADD $k +($m)", "PFCOUNT $k", "PFCOUNT +($k)", "PFMERGE $k +($k)", "GETRANGE $k 0 3"},
 	"geo": {
-		"GEOADD $k $i.25 $i.5 $m", "GEODIST $k $m $m km", "GEOPOS $k +($m)", "GEOHASH $k +($m)",
+		"GEOADD $k $i.25 $i.5 $m", "GEOADD $k +($i.25 $i.5 $m)", "GEOADD $k +($i.75 $i.5 $m)", "GEODIST $k $m $m km", "GEOPOS $k +($m)", "GEOHASH $k +($m)",
 		"GEOSEARCH $k FROMLONLAT 1 1 BYRADIUS 500 km ASC|DESC ?(WITHDIST)", "GEOSEARCHSTORE $k $k FROMLONLAT 1 1 BYBOX 900 900 km",
 		"GEORADIUS $k 1 1 500 km ASC", "GEORADIUS $k 1 1 500 km STORE|STOREDIST $k", "GEORADIUSBYMEMBER $k $m 300 km DESC",
 		"GEORADIUSBYMEMBER_RO $k $m 300 km ASC", "GEORADIUSBYMEMBER $k $m 300 km STORE $k", "GEORADIUS_RO $k 1 1 500 km ASC",
@@ -164,6 +164,8 @@ func waits(cmd string, args []any) bool {
 // isLuck tells calls with a reply that is random or a server's own affair.
 func isLuck(cmd string, args []any) bool {
 	switch strings.ToUpper(cmd) {
+	case "HSCAN", "SSCAN", "ZSCAN":
+		return len(args) < 2 || args[1] != "0"
 	case "SPOP":
 		return len(args) == 1
 	case "SRANDMEMBER":
@@ -267,7 +269,7 @@ func (c *caller) value(typ, name string) any {
 	pick := func(list []any) any { return list[c.IntN(len(list))] }
 	switch name {
 	case "k":
-		if c.IntN(8) == 0 {
+		if typ == "any" || c.IntN(8) == 0 {
 			typ = c.types[c.IntN(len(c.types))]
 		}
 		key := c.keys[typ][c.IntN(len(c.keys[typ]))]
