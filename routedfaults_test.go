@@ -276,7 +276,7 @@ var limitedCalls = map[string]func(ctx context.Context, f *fleet, key string) er
 	"Do":     func(ctx context.Context, f *fleet, key string) error { _, err := f.Do(ctx, "INCR", key); return err },
 	"a read": func(ctx context.Context, f *fleet, key string) error { _, err := f.Do(ctx, "GET", key); return err },
 	"BLPOP": func(ctx context.Context, f *fleet, key string) error {
-		_, err := f.Do(ctx, "BLPOP", key, 0)
+		_, err := f.Do(ctx, "BLPOP", listOf(key), 0)
 		return err
 	},
 	"a fan-out": func(ctx context.Context, f *fleet, _ string) error { _, err := f.Do(ctx, "DBSIZE"); return err },
@@ -312,7 +312,7 @@ var limitedCalls = map[string]func(ctx context.Context, f *fleet, key string) er
 	},
 	"a reply": func(ctx context.Context, f *fleet, key string) error {
 		return onConn(f, func(c redis.Conn) error {
-			_ = c.Send("BLPOP", key, 0)
+			_ = c.Send("BLPOP", listOf(key), 0)
 			_, err := redis.ReceiveContext(c, ctx)
 			return err
 		})
@@ -339,6 +339,9 @@ var limitedCalls = map[string]func(ctx context.Context, f *fleet, key string) er
 		return onConn(f, func(c redis.Conn) error { _, err := redis.DoContext(c, ctx, "SUBSCRIBE", key); return err })
 	},
 }
+
+// listOf is a key beside another one, which may hold something else.
+func listOf(key string) string { return "{" + key + "}list" }
 
 func onConn(f *fleet, call func(c redis.Conn) error) error {
 	c := f.Get()

@@ -1,8 +1,11 @@
 package router_test
 
 import (
+	"context"
 	"fmt"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -190,4 +193,39 @@ func TestWhatWasNotWrittenWhenAConnectionBrokeIsSafeToRepeat(t *testing.T) {
 	require.NoError(t, c.Close())
 	r.requireIdle(t)
 	assert.Zero(t, f[0].Executed("RPUSH"))
+}
+
+// slowToClose is a connection whose end takes a while, and is noted.
+type slowToClose struct {
+	redis.Conn
+	closed *atomic.Int64
+}
+
+func (c slowToClose) Close() error {
+	for range 1000 {
+		runtime.Gosched()
+	}
+	c.closed.Add(1)
+	return c.Conn.Close()
+}
+
+func TestTheLastReplyIsToldWhenTheConnectionIsBack(t *testing.T) {
+	redistest.NoLeaks(t)
+	f := redistest.NewFake(t)
+	var closed atomic.Int64
+	r := routeOver(t, &redis.Pool{DialContext: func(ctx context.Context) (redis.Conn, error) {
+		c, err := redis.DialContext(ctx, "tcp", f.Addr())
+		return slowToClose{c, &closed}, err
+	}})
+	c := r.conn()
+	for i := range 50 {
+		send(t, c, "INCR", "a")
+		send(t, c, "INCR", "a")
+		for range 2 {
+			_, err := c.Receive()
+			require.NoError(t, err)
+		}
+		require.Equal(t, int64(i+1), closed.Load())
+	}
+	require.NoError(t, c.Close())
 }
