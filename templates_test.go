@@ -135,7 +135,10 @@ func newCaller(rnd *rand.Rand, n int) *caller {
 // call makes a call from a template, mutilates one, or makes one up by chance.
 func (c *caller) call() (cmd string, args []any) {
 	if c.IntN(8) == 0 {
-		return c.chance()
+		if cmd, args = c.chance(); isLuck(cmd, args) {
+			return c.call()
+		}
+		return cmd, args
 	}
 	typ := c.types[c.IntN(len(c.types))]
 	list := templates[typ]
@@ -161,8 +164,18 @@ func waits(cmd string, args []any) bool {
 	return slices.Contains(args, any("BLOCK")) || strings.HasPrefix(name, "B") && !strings.HasPrefix(name, "BIT")
 }
 
-// isLuck tells calls with a reply that is random or a server's own affair.
+// isLuck tells calls with a reply that is random or a server's own affair, and
+// those with two destinations, of which a server does not say which one counts.
 func isLuck(cmd string, args []any) bool {
+	stores := 0
+	for _, arg := range args {
+		if word := strings.ToUpper(fmt.Sprint(arg)); word == "STORE" || word == "STOREDIST" {
+			stores++
+		}
+	}
+	if stores > 1 {
+		return true
+	}
 	switch strings.ToUpper(cmd) {
 	case "HSCAN", "SSCAN", "ZSCAN":
 		return len(args) < 2 || args[1] != "0"
