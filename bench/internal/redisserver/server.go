@@ -27,16 +27,24 @@ const (
 	lastPort  = 32000
 )
 
-// Server is a running redis-server without persistence.
+// Server is a running redis-server without persistence, or a proxy before some.
 type Server struct {
 	addr   string
 	dir    string
 	cmd    *exec.Cmd
 	exited chan struct{} // closed when the process is gone and waited for
+
+	answers func(context.Context) error   // nil if it serves, and is this process
+	used    func() (time.Duration, error) // processor time so far
+	conn    redis.Conn                    // for used; nil before that was asked
 }
 
 // Addr returns the server's host and port.
 func (s *Server) Addr() string { return s.addr }
+
+// CPU returns the processor time that the server has used so far, in all of its
+// threads. It is for one goroutine.
+func (s *Server) CPU() (time.Duration, error) { return s.used() }
 
 // Close kills the server, waits until it is gone, and removes its directory.
 // Calling it again does nothing.
@@ -44,6 +52,9 @@ func (s *Server) Close() {
 	_ = s.cmd.Process.Kill() // an error means that it is gone
 	<-s.exited
 	_ = os.RemoveAll(s.dir)
+	if s.conn != nil {
+		s.conn.Close()
+	}
 }
 
 // Start runs n servers on free loopback ports and waits until they answer. The
@@ -51,7 +62,7 @@ func (s *Server) Close() {
 func Start(ctx context.Context, n int) ([]*Server, error) {
 	servers := make([]*Server, 0, n)
 	for range n {
-		s, err := startOne(ctx)
+		s, err := startOne(ctx, launch)
 		if err != nil {
 			CloseAll(servers)
 			return nil, fmt.Errorf("start redis-server: %w", err)
@@ -70,7 +81,7 @@ func CloseAll(servers []*Server) {
 
 // startOne tries one port after the other: between the look for a free port and
 // its use, another process may take it.
-func startOne(ctx context.Context) (*Server, error) {
+func startOne(ctx context.Context, launch func(port int) (*Server, error)) (*Server, error) {
 	var last error
 	for range attempts {
 		s, err := launch(firstPort + rand.IntN(lastPort-firstPort))
@@ -88,25 +99,39 @@ func startOne(ctx context.Context) (*Server, error) {
 	return nil, last
 }
 
-// launch starts a process that is to serve at port.
+// launch starts a redis-server that is to serve at port.
 func launch(port int) (*Server, error) {
+	s, err := newServer(port)
+	if err != nil {
+		return nil, err
+	}
+	s.answers, s.used = s.redisAnswers, s.redisCPU
+	return s, s.start("redis-server", "--port", strconv.Itoa(port), "--bind", "127.0.0.1",
+		"--dir", s.dir, "--logfile", s.log(), "--save", "", "--appendonly", "no", "--maxclients", "19000")
+}
+
+// newServer returns one that is not running, with a directory of its own.
+func newServer(port int) (*Server, error) {
 	dir, err := os.MkdirTemp("", "bench-redis")
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{dir: dir, addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), exited: make(chan struct{})}
-	s.cmd = exec.Command("redis-server", "--port", strconv.Itoa(port), "--bind", "127.0.0.1",
-		"--dir", dir, "--logfile", s.log(), "--save", "", "--appendonly", "no")
+	return &Server{dir: dir, addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), exited: make(chan struct{})}, nil
+}
+
+// start starts the process. If that fails, the directory is gone.
+func (s *Server) start(name string, args ...string) error {
+	s.cmd = exec.Command(name, args...)
 	s.cmd.SysProcAttr = dieWithParent()
 	if err := s.cmd.Start(); err != nil {
-		_ = os.RemoveAll(dir)
-		return nil, err
+		_ = os.RemoveAll(s.dir)
+		return err
 	}
 	go func() {
 		defer close(s.exited)
 		_ = s.cmd.Wait() // how it ended is in its log
 	}()
-	return s, nil
+	return nil
 }
 
 func (s *Server) log() string { return filepath.Join(s.dir, "log") }
@@ -116,7 +141,7 @@ func (s *Server) awaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
-		err := s.ready(ctx)
+		err := s.answers(ctx)
 		if err == nil {
 			return nil
 		}
@@ -130,9 +155,9 @@ func (s *Server) awaitReady(ctx context.Context) error {
 	}
 }
 
-// ready returns nil if the server answers, and is this one: another process may
-// have the port.
-func (s *Server) ready(ctx context.Context) error {
+// redisAnswers returns nil if the server answers, and is this one: another
+// process may have the port.
+func (s *Server) redisAnswers(ctx context.Context) error {
 	conn, err := redis.DialContext(ctx, "tcp", s.addr, redis.DialReadTimeout(time.Second))
 	if err != nil {
 		return err
@@ -155,4 +180,40 @@ func (s *Server) lastWords() error {
 		return err
 	}
 	return fmt.Errorf("its log: %s", log)
+}
+
+// redisCPU asks the server, which is exact to microseconds where /proc counts
+// ticks.
+func (s *Server) redisCPU() (time.Duration, error) {
+	if s.conn == nil {
+		conn, err := redis.Dial("tcp", s.addr, redis.DialReadTimeout(patience))
+		if err != nil {
+			return 0, err
+		}
+		s.conn = conn
+	}
+	info, err := redis.String(s.conn.Do("INFO", "cpu"))
+	if err != nil {
+		return 0, err
+	}
+	return parseCPU(info)
+}
+
+// parseCPU returns the sum of the two lines of INFO cpu that hold the server's
+// own processor time, in seconds.
+func parseCPU(info string) (time.Duration, error) {
+	var sum time.Duration
+	for _, name := range []string{"used_cpu_sys:", "used_cpu_user:"} {
+		_, rest, found := strings.Cut(info, name)
+		if !found {
+			return 0, fmt.Errorf("INFO cpu has no %s", name)
+		}
+		seconds, _, _ := strings.Cut(rest, "\r\n")
+		d, err := time.ParseDuration(seconds + "s")
+		if err != nil {
+			return 0, err
+		}
+		sum += d
+	}
+	return sum, nil
 }

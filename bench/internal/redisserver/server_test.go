@@ -59,3 +59,45 @@ func assertNothingLeft(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, left)
 }
+
+func TestAServerTellsItsProcessorTime(t *testing.T) {
+	servers, err := redisserver.Start(t.Context(), 1)
+	require.NoError(t, err)
+	defer redisserver.CloseAll(servers)
+	before, err := servers[0].CPU()
+	require.NoError(t, err)
+	conn, err := redis.Dial("tcp", servers[0].Addr())
+	require.NoError(t, err)
+	defer conn.Close()
+	_, err = conn.Do("EVAL", "for i = 1, 3000000 do end", 0)
+	require.NoError(t, err)
+	after, err := servers[0].CPU()
+	require.NoError(t, err)
+	assert.Greater(t, after, before)
+}
+
+func TestAProxyServesUntilItIsClosed(t *testing.T) {
+	if _, err := redisserver.FindProxy(); err != nil {
+		t.Skip(err)
+	}
+	t.Setenv("TMPDIR", t.TempDir())
+	servers, err := redisserver.Start(t.Context(), 2)
+	require.NoError(t, err)
+	defer redisserver.CloseAll(servers)
+	proxy, err := redisserver.StartProxy(t.Context(), []string{servers[0].Addr(), servers[1].Addr()})
+	require.NoError(t, err)
+	defer proxy.Close()
+	conn, err := redis.Dial("tcp", proxy.Addr())
+	require.NoError(t, err)
+	defer conn.Close()
+	_, err = conn.Do("SET", "a", "1")
+	require.NoError(t, err)
+	values, err := redis.Strings(conn.Do("MGET", "a", "b", "c"))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"1", "", ""}, values)
+	_, err = proxy.CPU()
+	require.NoError(t, err)
+	proxy.Close()
+	redisserver.CloseAll(servers)
+	assertNothingLeft(t)
+}
