@@ -130,6 +130,10 @@ func TestAKeyElsewhereDiscardsTheTransaction(t *testing.T) {
 			assert.Zero(t, s[1].Executed("multi"))
 
 			must(t, c, "SET", "b", "usable")
+			redistest.WaitFor(t, patient, func() bool {
+				s := r.pools[0].Stats()
+				return s.ActiveCount == s.IdleCount
+			}, "the discarded transaction's connection is back")
 			must(t, c, "MULTI")
 			must(t, c, "SET", "b", "2")
 			assert.Equal(t, []any{"OK"}, must(t, c, "EXEC"))
