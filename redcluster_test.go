@@ -24,18 +24,6 @@ func (f *fleet) must(t testing.TB, cmd string, args ...any) any {
 	return reply
 }
 
-// keysOn returns n keys that are at home on the named node.
-func keysOn(t testing.TB, c *fluster.FlusterCluster, name string, n int) (keys []string) {
-	for i := 0; len(keys) < n; i++ {
-		require.Less(t, i, 100_000, "node %s has no keys", name)
-		key := fmt.Sprintf("on:%d", i)
-		if home, err := c.Locate(key); err == nil && home.Name == name {
-			keys = append(keys, key)
-		}
-	}
-	return keys
-}
-
 // sizes returns how many keys each server has.
 func (f *fleet) sizes() (sizes []int64) {
 	for _, s := range f.servers {
