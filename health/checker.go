@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// settleWithin bounds how long Report waits for a probe's word.
-const settleWithin = 50 * time.Millisecond
+// settleMargin is how much longer Report waits for a probe's word than that word
+// may take: with brokenFor, 50 ms.
+const settleMargin = 10 * time.Millisecond
 
 // Target is one node to watch.
 type Target struct {
@@ -137,8 +138,9 @@ func (c *Checker) Close() {
 // It does no I/O. It returns at once, with two exceptions. A Broken connection,
 // a Timeout, and evidence with Verify leave open whether the node is to blame:
 // then Report wakes the prober and waits until the node is out, a probe that
-// began after the call was answered, 50 ms have passed, ctx ends, or the
-// checker is closed. And whoever causes a change may have to call Hooks.Changed.
+// began after the call was answered, 50 ms have passed (longer if probes of the
+// node took long of late, as those of a far one do), ctx ends, or the checker is
+// closed. And whoever causes a change may have to call Hooks.Changed.
 //
 // After Close it does nothing.
 func (c *Checker) Report(ctx context.Context, node int, ev Evidence) {
@@ -151,18 +153,18 @@ func (c *Checker) Report(ctx context.Context, node int, ev Evidence) {
 		return
 	}
 	open := c.group.report(time.Now(), node, ev) && c.started
-	after := c.group.nodes[node].seq
+	after, within := c.group.nodes[node].seq, c.group.nodes[node].patience(brokenFor)+settleMargin
 	c.unlockAndDeliver()
 	if open {
-		c.settle(ctx, node, ev.Generation, after)
+		c.settle(ctx, node, ev.Generation, after, within)
 	}
 }
 
 // settle waits until it is known whether the node, live in generation, is out:
 // until it is, or a probe later than the one numbered after was answered. It
-// gives up after settleWithin.
-func (c *Checker) settle(ctx context.Context, node int, generation, after uint64) {
-	bound := time.NewTimer(settleWithin)
+// gives up when within has passed.
+func (c *Checker) settle(ctx context.Context, node int, generation, after uint64, within time.Duration) {
+	bound := time.NewTimer(within)
 	defer bound.Stop()
 	for {
 		verdict := c.verdict(node, generation, after)

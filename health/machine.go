@@ -12,7 +12,7 @@ const (
 	silentFor = 20 * time.Millisecond
 
 	// brokenFor is how long a probe may be awaited before a broken connection
-	// counts. It is less than settleWithin, so that whoever reports one learns
+	// counts. Report waits a little longer, so that whoever reports one learns
 	// what became of it.
 	brokenFor = 40 * time.Millisecond
 )
