@@ -68,13 +68,14 @@ func SafeToRetry(err error) bool {
 // MaybeExecuted reports whether the command that failed with err may have been
 // executed: it was sent, and the answer was lost. It is false for an error that
 // the server replied, which is an answer, and for nil. Of a call that several
-// nodes had a part in, it is true if any part may have been.
+// nodes had a part in, it is true if any part was executed, or may have been.
 func MaybeExecuted(err error) bool {
 	var many *NodesError
 	if !errors.As(err, &many) {
 		return node.MaybeExecuted(err)
 	}
-	return slices.ContainsFunc(many.Failed, func(f command.Reply) bool { return MaybeExecuted(f.Err) })
+	return len(many.Failed) < many.Total ||
+		slices.ContainsFunc(many.Failed, func(f command.Reply) bool { return MaybeExecuted(f.Err) })
 }
 
 // emptyError is ErrClusterEmpty with what is known of each node.

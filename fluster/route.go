@@ -19,11 +19,13 @@ import (
 //     at once, replies in the order of the calls, each with its own error. A node
 //     that is dead or frozen costs the others nothing. A command that is refused
 //     is not sent, and Receive says so in its turn. Order is kept between
-//     commands to one node, not between nodes.
+//     commands to one node, not between nodes. Nothing in a pipeline is repeated,
+//     and what needs one reply before it can go on (SUNION and its like, and what
+//     Config.NonAtomic allows, over several nodes) is ErrCrossNode there.
 //   - MULTI, EXEC, DISCARD, WATCH and UNWATCH stand on the node of the first key.
 //     A key elsewhere is ErrCrossNode; the transaction is then discarded.
-//   - SUBSCRIBE stands on the node of its channels, where PUBLISH sends to.
-//     Channels of several nodes are ErrCrossNode, and patterns are refused.
+//   - SUBSCRIBE stands on the node of its channels, where PUBLISH sends to, until
+//     Close. Channels of several nodes are ErrCrossNode, and patterns are refused.
 //
 // As with any redis.Conn, one goroutine may send while another receives.
 func (c *FlusterCluster) Get() redis.Conn { return c.router.NewConn() }
