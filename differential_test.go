@@ -260,7 +260,7 @@ func (w *twins) judge(conn redis.Conn, batch []attempt, piped bool) error {
 	for _, a := range asked {
 		want, err := conn.Receive()
 		if !w.agree(a, want, err) {
-			return fmt.Errorf("%v: the cluster said %s, %v, and a single server %s, %v", a, told(a.reply), a.err, told(want), err)
+			return fmt.Errorf("%v: the cluster said %s, %v, and a single server %s, %v", a, told(a.reply), a.err, told(want), err) //nolint:errorlint // two that differ: neither is the cause
 		}
 	}
 	return nil

@@ -123,8 +123,13 @@ func TestAnEmptyCombinationDeletesTheDestination(t *testing.T) {
 	f.must(t, "SADD", b, "m")
 	f.must(t, "ZADD", "{"+b+"}z", 1, "m")
 	for _, call := range [][]any{
-		{"SDIFFSTORE", c, a, b}, {"SINTERSTORE", c, a, b}, {"SUNIONSTORE", c, a, "{" + a + "}2"},
-		{"ZINTERSTORE", c, 2, a, "{" + b + "}z"}, {"ZUNIONSTORE", c, 1, a}, {"ZDIFFSTORE", c, 2, a, b}, {"ZRANGESTORE", c, a, 0, -1},
+		{"SDIFFSTORE", c, a, b},
+		{"SINTERSTORE", c, a, b},
+		{"SUNIONSTORE", c, a, "{" + a + "}2"},
+		{"ZINTERSTORE", c, 2, a, "{" + b + "}z"},
+		{"ZUNIONSTORE", c, 1, a},
+		{"ZDIFFSTORE", c, 2, a, b},
+		{"ZRANGESTORE", c, a, 0, -1},
 	} {
 		f.must(t, "SET", c, "was here")
 		assert.Equal(t, int64(0), f.must(t, call[0].(string), call[1:]...), call)

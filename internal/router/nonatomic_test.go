@@ -90,14 +90,23 @@ func TestSpreadCallsKeepEveryByte(t *testing.T) {
 	tw := newTwins(t)
 	raw := []byte("\x00\r\n\xff$-1\r\n")
 	for _, call := range [][]any{
-		{"SADD", "a:set", raw, "", "é"}, {"SADD", "b:set", "", "plain"},
+		{"SADD", "a:set", raw, "", "é"},
+		{"SADD", "b:set", "", "plain"},
 		{"SUNIONSTORE", "c:\x00\r\n", "a:set", "b:set"},
-		{"SMOVE", "a:set", "b:set", raw}, {"SMOVE", "b:set", "c:set", ""},
+		{"SMOVE", "a:set", "b:set", raw},
+		{"SMOVE", "b:set", "c:set", ""},
 		{"ZADD", "a:zset", "0.1", raw, "3.0000000000000004", "", "9007199254740993", "big", "1e-300", "small", "-inf", "low"},
-		{"ZUNIONSTORE", "b:zset", 2, "a:zset", "c:set", "WEIGHTS", "0.2", 3}, {"ZRANGESTORE", "c:zset", "b:zset", 0, -1},
-		{"RPUSH", "a:list", raw, "", "x"}, {"LMOVE", "a:list", "b:list", "LEFT", "LEFT"}, {"RPOPLPUSH", "a:list", "c:list"}, {"RPOPLPUSH", "a:list", "c:list"},
+		{"ZUNIONSTORE", "b:zset", 2, "a:zset", "c:set", "WEIGHTS", "0.2", 3},
+		{"ZRANGESTORE", "c:zset", "b:zset", 0, -1},
+		{"RPUSH", "a:list", raw, "", "x"},
+		{"LMOVE", "a:list", "b:list", "LEFT", "LEFT"},
+		{"RPOPLPUSH", "a:list", "c:list"},
+		{"RPOPLPUSH", "a:list", "c:list"},
 		{"SORT", "c:list", "ALPHA", "STORE", "a:\xff"},
-		{"MSETNX", "a:raw", raw, "b:empty", "", "c:nil", nil}, {"RENAME", "b:empty", "a:empty"}, {"COPY", "a:raw", "b:raw"}, {"RENAME", "c:\x00\r\n", "a:"},
+		{"MSETNX", "a:raw", raw, "b:empty", "", "c:nil", nil},
+		{"RENAME", "b:empty", "a:empty"},
+		{"COPY", "a:raw", "b:raw"},
+		{"RENAME", "c:\x00\r\n", "a:"},
 	} {
 		tw.do(call[0].(string), call[1:]...)
 		tw.compare(call[0].(string), call[1:]...)
