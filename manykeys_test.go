@@ -20,7 +20,7 @@ func TestManyKeysAreSplitOverTheirNodesAndJoinedInOrder(t *testing.T) {
 	var want []any
 	for i, key := range keys {
 		args = append(args, key, []byte(key), "missing:"+key) // twice, as text and as bytes, and one that is not there
-		value := []byte(fmt.Sprint(i))
+		value := fmt.Append(nil, i)
 		want = append(want, value, value, nil)
 	}
 	assert.Equal(t, want, f.must(t, "mget", args...))
@@ -92,7 +92,7 @@ func TestTheKeysOfADeadNodeAreAskedOfTheirStandIns(t *testing.T) {
 		if home[i] == "b" {
 			assert.Nil(t, value)
 		} else {
-			assert.Equal(t, []byte(fmt.Sprint(i)), value)
+			assert.Equal(t, fmt.Append(nil, i), value)
 		}
 	}
 	f.fill(t, 300)
@@ -130,7 +130,7 @@ func TestAFrozenNodeCostsMGETOnlyItsOwnKeys(t *testing.T) {
 	require.Len(t, values, len(keys))
 	for i, key := range keys {
 		if node, _ := f.Locate(key); node.Name != "b" {
-			assert.Equal(t, []byte(fmt.Sprint(i)), values[i])
+			assert.Equal(t, fmt.Append(nil, i), values[i])
 			continue
 		}
 		var ne *fluster.NodeError
