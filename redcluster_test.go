@@ -223,7 +223,7 @@ func TestATransactionIsQueuedAndItsResultsComeInOrder(t *testing.T) {
 		assert.Equal(t, "QUEUED", queued)
 		_, err = conn.Do("GET", key)
 		require.NoError(t, err)
-		want = append(want, "OK", []byte(fmt.Sprint(i)))
+		want = append(want, "OK", fmt.Append(nil, i))
 	}
 	results, err := redis.Values(conn.Do("EXEC"))
 	require.NoError(t, err)
