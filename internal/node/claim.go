@@ -23,5 +23,21 @@ func Claim(p *redis.Pool) bool {
 	return true
 }
 
+// ownPools holds every pool that this package has built.
+var ownPools sync.Map // of weak.Pointer[redis.Pool]
+
+// noteBuilt remembers that this package built p.
+func noteBuilt(p *redis.Pool) {
+	w := weak.Make(p)
+	ownPools.Store(w, struct{}{})
+	runtime.AddCleanup(p, func(w weak.Pointer[redis.Pool]) { ownPools.Delete(w) }, w)
+}
+
+// built reports whether this package built p.
+func built(p *redis.Pool) bool {
+	_, ours := ownPools.Load(weak.Make(p))
+	return ours
+}
+
 // Unclaim gives back a pool that was claimed and not wrapped.
 func Unclaim(p *redis.Pool) { claimed.Delete(weak.Make(p)) }

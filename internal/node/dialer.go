@@ -33,6 +33,7 @@ func (e *Endpoint) dial(ctx context.Context) (redis.Conn, error) {
 	if err != nil {
 		return nil, whoseLimit(ctx, err)
 	}
+	g.readLimit, g.writeLimit = e.readTimeout, e.writeTimeout
 	c := &ownConn{Conn: redis.NewConn(g, e.readTimeout, e.writeTimeout), guard: g}
 	stop := context.AfterFunc(ctx, func() { _ = g.Close() })
 	err = e.greet(c)

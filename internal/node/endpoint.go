@@ -40,7 +40,7 @@ type Endpoint struct {
 
 // NewPool returns a pool of connections to the endpoint.
 func (e *Endpoint) NewPool() *redis.Pool {
-	return &redis.Pool{
+	p := &redis.Pool{
 		DialContext:     e.dial,
 		MaxIdle:         e.maxIdle,
 		MaxActive:       e.maxActive,
@@ -48,6 +48,8 @@ func (e *Endpoint) NewPool() *redis.Pool {
 		IdleTimeout:     e.idleTimeout,
 		MaxConnLifetime: e.maxLifetime,
 	}
+	noteBuilt(p)
+	return p
 }
 
 // String returns the endpoint's name and address, never what it logs in with.

@@ -5,6 +5,7 @@ import (
 	"net"
 	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 // errStale is why an idle connection is not used again.
@@ -22,6 +23,9 @@ type guard struct {
 	records   *recordConn // under TLS; else nil
 	written   atomic.Uint64
 	peek      func() error
+
+	// Immutable once dialed: how long a read and a write may take; 0 is no limit.
+	readLimit, writeLimit time.Duration
 
 	// Owned by the reader.
 	replies scanner

@@ -50,6 +50,7 @@ type Node struct {
 	standing atomic.Pointer[standing]
 	nextID   atomic.Uint64
 	local    atomic.Uint64 // dials that failed for want of our own machine's resources
+	shared   sharing       // what many callers share
 
 	mu     sync.Mutex // protects following fields
 	closed bool       // set together with a closed standing
@@ -99,6 +100,7 @@ func New(cfg Config) *Node {
 		conns:    make(map[*conn]struct{}),
 	}
 	n.standing.Store(newStanding(health.State{Live: true}, false))
+	n.shared.possible.Store(built(cfg.Pool))
 	n.pool.Dial, n.pool.DialContext = nil, n.dial
 	n.pool.TestOnBorrow = n.testOnBorrow(n.pool.TestOnBorrow)
 	return n

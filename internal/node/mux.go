@@ -1,0 +1,225 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gomodule/redigo/redis"
+)
+
+// errMuxOver says that a shared connection takes no more commands; nothing of this
+// one was kept.
+var errMuxOver = errors.New("shared connection is over")
+
+const (
+	// maxFlights is how many flushes may be unanswered. While that many are, calls
+	// gather for the next, so a batch is as large as the round trip makes it.
+	maxFlights = 2
+	// maxGathered bounds the bytes that gather; then callers wait.
+	maxGathered = 1 << 20
+	// keptBuffer is how large a buffer may be to be used again.
+	keptBuffer = 256 << 10
+	// ownWrite is how much may be under way for a caller to write by itself: a
+	// socket takes it at once, so that the caller's context is not kept waiting.
+	ownWrite = 32 << 10
+	// holdUp is for how long no byte of a reply that is due may come in before new
+	// calls pass by.
+	holdUp = 20 * time.Millisecond
+)
+
+// mux is a connection that many callers share. They encode their commands into one
+// buffer; the first who finds no flush under way writes for all, others gather
+// meanwhile; one goroutine reads the replies and hands each to its caller.
+//
+// What is read is always in the order of what was written, so a caller who leaves
+// stays in the queue, and the reply that comes for him is dropped.
+type mux struct {
+	node  *Node
+	conn  *conn // registered with the node, which closes it under everybody
+	guard *guard
+	base  uint64 // bytes that had left before
+	over  atomic.Bool
+	moved atomic.Int64 // when a byte came in, or something became due, by the node's clock
+
+	mu       sync.Mutex // protects following fields
+	gathered []byte     // commands that are not in a flush yet
+	spare    []byte     // the buffer of the last flush
+	queue    []*muxOp   // calls that the reader has not taken, in order
+	calls    uint64     // so far
+	answered uint64     // of calls, as far as the reader has told
+	bytes    uint64     // of commands so far
+	flushing bool
+	flights  int                // flushes that are not answered
+	lastCall [maxFlights]uint64 // of each of them
+	unread   int                // bytes of the flushes that are not answered, at most
+	room     chan struct{}      // closed when there is room again; nil if nobody waits
+	retired  bool               // takes no new calls
+	readErr  error              // why the reader has ended
+	writeErr error              // why a flush failed
+
+	// Owned by the reader.
+	replies  replyReader
+	batch    []*muxOp // taken from queue
+	next     int      // in batch
+	done     uint64   // calls answered
+	deadline time.Time
+
+	writeDeadline time.Time // owned by who flushes
+}
+
+// muxOp is one call on a mux.
+type muxOp struct {
+	begins uint64 // where its bytes begin among all
+	state  atomic.Uint32
+	ended  chan struct{} // one slot
+	reply  any
+	err    error
+	maybe  bool // with err that is no reply: it may have been executed
+}
+
+// States of a call.
+const (
+	waited    = iota // for
+	left             // by its caller; the reader lets go of it
+	completed        // the caller lets go of it
+)
+
+var muxOps = sync.Pool{New: func() any { return &muxOp{ended: make(chan struct{}, 1)} }}
+
+func (o *muxOp) release() {
+	o.reply, o.err, o.maybe = nil, nil, false
+	o.state.Store(waited)
+	muxOps.Put(o)
+}
+
+// complete gives the call its end.
+func (o *muxOp) complete(reply any, err error) {
+	o.reply, o.err = reply, err
+	if o.state.CompareAndSwap(waited, completed) {
+		o.ended <- struct{}{}
+		return
+	}
+	o.release()
+}
+
+// do runs one command, or returns errMuxOver.
+func (m *mux) do(ctx context.Context, cmd string, args []any) (any, error) {
+	o := muxOps.Get().(*muxOp)
+	if err := m.add(ctx, o, cmd, args); err != nil {
+		o.release()
+		return nil, err
+	}
+	done := ctx.Done()
+	if done == nil {
+		<-o.ended
+		return m.result(ctx, o, cmd)
+	}
+	select {
+	case <-o.ended:
+	case <-done:
+		if o.state.CompareAndSwap(waited, left) {
+			return nil, m.node.error(cmd, ctx.Err(), true)
+		}
+		<-o.ended
+	}
+	return m.result(ctx, o, cmd)
+}
+
+// result lets go of a call that is complete.
+func (m *mux) result(ctx context.Context, o *muxOp, cmd string) (any, error) {
+	reply, err, maybe := o.reply, o.err, o.maybe
+	o.release()
+	if err != nil {
+		return nil, m.node.error(cmd, err, maybe)
+	}
+	if refusal, ok := reply.(redis.Error); ok {
+		m.conn.judgeShared(ctx, cmd, refusal)
+		return reply, refusal
+	}
+	return reply, nil
+}
+
+// add puts a call behind all others, and flushes if nobody else is about to.
+func (m *mux) add(ctx context.Context, o *muxOp, cmd string, args []any) error {
+	m.mu.Lock()
+	for len(m.gathered) >= maxGathered && !m.over.Load() {
+		room := m.roomLocked()
+		m.mu.Unlock()
+		select {
+		case <-room:
+		case <-ctx.Done():
+			return m.node.error(cmd, ctx.Err(), false)
+		}
+		m.mu.Lock()
+	}
+	if m.over.Load() {
+		m.mu.Unlock()
+		return errMuxOver
+	}
+	m.enqueueLocked(o, cmd, args)
+	alone := m.calls-m.answered == 1
+	if alone {
+		m.moved.Store(m.node.clock())
+	}
+	lead := m.leadLocked()
+	small := m.unread+len(m.gathered) <= ownWrite
+	m.mu.Unlock()
+	switch {
+	case lead && small:
+		m.flush(!alone)
+	case lead:
+		go m.flush(true)
+	}
+	return nil
+}
+
+// roomLocked returns what is closed when there is room.
+func (m *mux) roomLocked() chan struct{} {
+	if m.room == nil {
+		m.room = make(chan struct{})
+	}
+	return m.room
+}
+
+func (m *mux) enqueueLocked(o *muxOp, cmd string, args []any) {
+	was := len(m.gathered)
+	m.gathered = appendCommand(m.gathered, cmd, args)
+	o.begins = m.bytes
+	m.bytes += uint64(len(m.gathered) - was)
+	m.queue = append(m.queue, o)
+	m.calls++
+}
+
+// heldUp reports that replies are due and nothing came in for a while.
+func (m *mux) heldUp() bool {
+	if time.Duration(m.node.clock()-m.moved.Load()) < holdUp {
+		return false
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.calls != m.answered && time.Duration(m.node.clock()-m.moved.Load()) >= holdUp
+}
+
+// retire makes the connection end as soon as what is under way has been answered.
+func (m *mux) retire() {
+	m.mu.Lock()
+	m.retired = true
+	m.over.Store(true)
+	m.openLocked()
+	idle := m.calls == m.answered
+	m.mu.Unlock()
+	if idle {
+		m.conn.sever(errStale)
+	}
+}
+
+// openLocked lets those who wait for room look again.
+func (m *mux) openLocked() {
+	if m.room != nil {
+		close(m.room)
+		m.room = nil
+	}
+}

@@ -1,0 +1,82 @@
+package node
+
+import (
+	"runtime"
+	"time"
+)
+
+// leadLocked reports whether whoever asks is to flush, who then must.
+func (m *mux) leadLocked() bool {
+	if m.flushing || len(m.gathered) == 0 || m.flights == maxFlights || m.writeErr != nil {
+		return false
+	}
+	m.flushing = true
+	return true
+}
+
+// flush writes what has gathered, and goes on while more does. If others are under
+// way it gives them a chance to join first: those whose replies have just come are
+// about to call again.
+func (m *mux) flush(others bool) {
+	if others {
+		runtime.Gosched()
+	}
+	for {
+		out := m.takeOff()
+		err := m.write(out)
+		if !m.landed(out, err) {
+			return
+		}
+	}
+}
+
+// takeOff begins a flush.
+func (m *mux) takeOff() []byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := m.gathered
+	m.gathered, m.spare = m.spare[:0], nil
+	m.lastCall[m.flights] = m.calls
+	m.flights++
+	m.unread += len(out)
+	m.openLocked()
+	return out
+}
+
+func (m *mux) write(p []byte) error {
+	if limit := m.guard.writeLimit; limit > 0 {
+		if now := time.Now(); m.writeDeadline.Sub(now) < limit-limit/8 {
+			m.writeDeadline = now.Add(limit)
+			if err := m.guard.SetWriteDeadline(m.writeDeadline); err != nil {
+				return err
+			}
+		}
+	}
+	_, err := m.guard.Write(p)
+	return err
+}
+
+// landed ends a flush and reports whether there is another to be done. Whoever of
+// reader and flusher ends last fails the calls, since only then it is known what
+// the socket took.
+func (m *mux) landed(out []byte, err error) (again bool) {
+	m.mu.Lock()
+	if cap(out) <= keptBuffer {
+		m.spare = out[:0]
+	}
+	m.flushing = false
+	ended := m.readErr != nil
+	if err != nil && !ended {
+		m.writeErr = err
+		m.over.Store(true)
+	}
+	again = err == nil && !ended && m.leadLocked()
+	m.mu.Unlock()
+	switch {
+	case ended:
+		m.fail()
+	case err != nil:
+		_ = m.conn.inner.Close() // the reader does the rest
+	}
+	return again
+}

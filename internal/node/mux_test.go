@@ -1,0 +1,277 @@
+package node_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gomodule/redigo/redis"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/redisfluster/fluster/health"
+	"github.com/redisfluster/fluster/internal/node"
+	"github.com/redisfluster/fluster/internal/redistest"
+)
+
+// crowd calls f from many goroutines at once, until it has been called often.
+func crowd(goroutines, calls int, f func(i int)) {
+	var wg sync.WaitGroup
+	var next atomic.Int64
+	for range goroutines {
+		wg.Go(func() {
+			for i := int(next.Add(1)); i <= calls; i = int(next.Add(1)) {
+				f(i)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// share runs a command as callers of the cluster do.
+func (w *watched) share(t testing.TB, ctx context.Context, cmd string, args ...any) (any, error) {
+	reply, shared, err := w.Do(ctx, cmd, args)
+	if !shared {
+		t.Error("the command cannot be shared")
+	}
+	return reply, err
+}
+
+// requireEcho asks for a reply that nobody else gets.
+func (w *watched) assertEcho(t testing.TB, ctx context.Context, i int, padding string) error {
+	want := fmt.Sprint("nonce ", i, padding)
+	got, err := redis.String(w.share(t, ctx, "ECHO", want))
+	if err == nil {
+		assert.Equal(t, want, got, "another call's reply")
+	}
+	return err
+}
+
+func TestManyCallersOfOneConnectionEachGetTheirOwnReply(t *testing.T) {
+	redistest.NoLeaks(t)
+	ca := redistest.NewCA(t)
+	secure := redistest.StartTLS(t, ca, ca.Server())
+	plain := redistest.Start(t)
+	for name, w := range map[string]*watched{
+		"plain": watchURL(t, plain.URL(), ""),
+		"TLS":   watchURL(t, secure.URL(), "?read_timeout=30s&write_timeout=30s&dial_timeout=30s&"+trusting(t, secure)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			big := strings.Repeat("x", 12<<10)
+			crowd(512, 20_000, func(i int) {
+				padding := ""
+				if i%50 == 0 {
+					padding = big
+				}
+				assert.NoError(t, w.assertEcho(t, t.Context(), i, padding))
+			})
+			assert.Less(t, w.Pool().ActiveCount(), 16, "callers take connections of the pool")
+			w.Close()
+		})
+	}
+}
+
+func TestACallerWhoLeavesTakesNobodyElsesReply(t *testing.T) {
+	redistest.NoLeaks(t)
+	w := watchURL(t, redistest.Start(t).URL(), "")
+	var left atomic.Int64
+	crowd(64, 20_000, func(i int) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rand.IntN(400))*time.Microsecond)
+		defer cancel()
+		if err := w.assertEcho(t, ctx, i, ""); err != nil {
+			assert.ErrorIs(t, err, context.DeadlineExceeded)
+			left.Add(1)
+		}
+	})
+	assert.Positive(t, left.Load(), "nobody left")
+	crowd(64, 1000, func(i int) { assert.NoError(t, w.assertEcho(t, t.Context(), i, "")) })
+	assert.Empty(t, w.accusations())
+	w.Close()
+}
+
+// gather has n callers run INCR at once over a shared connection to a fake that
+// hangs, and returns what waits for their errors.
+func gather(t *testing.T, w *watched, f *redistest.Fake, n int) func() []error {
+	t.Helper()
+	f.Hang()
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { _, errs[i] = w.share(t, t.Context(), "INCR", "n") })
+	}
+	return func() []error {
+		wg.Wait()
+		return errs
+	}
+}
+
+// warmUp makes callers share a connection from now on.
+func warmUp(t testing.TB, w *watched) {
+	t.Helper()
+	crowd(16, 200, func(int) {
+		_, err := w.share(t, context.Background(), "PING")
+		assert.NoError(t, err)
+	})
+}
+
+func TestWhatIsSaidOfACallOnABrokenSharedConnectionIsTrue(t *testing.T) {
+	redistest.NoLeaks(t)
+	request := len("*2\r\n$4\r\nINCR\r\n$1\r\nn\r\n")
+	const callers = 8
+	for cut := range request*callers + 1 {
+		f := redistest.NewFake(t)
+		w := watchURL(t, "redis://"+f.Addr(), "")
+		warmUp(t, w)
+		if cut%2 == 0 {
+			f.CutReply("INCR", cut%5)
+		} else {
+			f.CutRequests(cut)
+		}
+		var ok, maybe, safe atomic.Int64
+		crowd(callers, callers, func(int) {
+			_, err := w.share(t, t.Context(), "INCR", "n")
+			switch {
+			case err == nil:
+				ok.Add(1)
+			case node.MaybeExecuted(err):
+				maybe.Add(1)
+			default:
+				assert.True(t, node.SafeToRetry(err), err)
+				safe.Add(1)
+			}
+		})
+		executed := int64(f.Executed("INCR"))
+		require.GreaterOrEqual(t, executed, ok.Load(), "cut %d", cut)
+		require.LessOrEqual(t, executed, ok.Load()+maybe.Load(), "cut %d: a call that was safe to retry ran", cut)
+		w.Close()
+		f.Close()
+	}
+}
+
+func TestAFrozenServersCallersAreTimedOut(t *testing.T) {
+	redistest.NoLeaks(t)
+	f := redistest.NewFake(t)
+	w := watchURL(t, "redis://"+f.Addr(), "?read_timeout=100ms")
+	warmUp(t, w)
+	for _, err := range gather(t, w, f, 32)() {
+		require.Error(t, err)
+		var late interface{ Timeout() bool }
+		assert.True(t, errors.As(err, &late) && late.Timeout(), err)
+	}
+	assert.GreaterOrEqual(t, len(w.accusations()), 3, "a stall of many calls is as good as many time-outs")
+	for _, ev := range w.accusations() {
+		assert.Equal(t, health.Timeout, ev.Class)
+	}
+	w.Close()
+}
+
+func TestCallersOfANodeThatIsPenalizedAreCutLoose(t *testing.T) {
+	redistest.NoLeaks(t)
+	f := redistest.NewFake(t)
+	w := watchURL(t, "redis://"+f.Addr(), "")
+	warmUp(t, w)
+	wait := gather(t, w, f, 32)
+	redistest.WaitFor(t, longEnough, func() bool { return f.Received("INCR") > 0 }, "no call came")
+	cause := errors.New("it is frozen")
+	w.SetState(silent(cause))
+	w.Sever()
+	for _, err := range wait() {
+		require.ErrorIs(t, err, cause)
+	}
+	assert.Empty(t, w.accusations())
+	w.Close()
+}
+
+func TestCloseEndsSharedCalls(t *testing.T) {
+	redistest.NoLeaks(t)
+	w := watchURL(t, redistest.Start(t).URL(), "")
+	var closing sync.Once
+	var after atomic.Int64
+	crowd(64, 20_000, func(i int) {
+		if i == 5000 {
+			closing.Do(w.Close)
+		}
+		if err := w.assertEcho(t, t.Context(), i, ""); err != nil {
+			assert.ErrorIs(t, err, node.ErrClosed)
+			after.Add(1)
+		}
+	})
+	assert.Greater(t, after.Load(), int64(10_000))
+	assert.Empty(t, w.accusations())
+}
+
+func TestAKilledServersSharedCallsFailAndComeBack(t *testing.T) {
+	redistest.NoLeaks(t)
+	s := redistest.Start(t)
+	w := watchURL(t, s.URL(), "")
+	warmUp(t, w)
+	var failed atomic.Int64
+	crowd(64, 5000, func(i int) {
+		if i == 1000 {
+			s.Kill()
+		}
+		if w.assertEcho(t, t.Context(), i, "") != nil {
+			failed.Add(1)
+		}
+	})
+	assert.Positive(t, failed.Load())
+	s.Restart()
+	crowd(64, 1000, func(i int) { assert.NoError(t, w.assertEcho(t, t.Context(), i, "")) })
+	w.Close()
+}
+
+func TestACallerWhoseContextEndsIsLetGoByAFrozenServer(t *testing.T) {
+	redistest.NoLeaks(t)
+	f := redistest.NewFake(t)
+	w := watchURL(t, "redis://"+f.Addr(), "")
+	warmUp(t, w)
+	f.Hang()
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for i := range 32 {
+		wg.Go(func() {
+			err := w.assertEcho(t, ctx, i, "")
+			assert.ErrorIs(t, err, context.Canceled)
+		})
+	}
+	redistest.WaitFor(t, longEnough, func() bool { return f.Received("ECHO") > 0 }, "no call came")
+	cancel()
+	wg.Wait()
+	f.Resume()
+	crowd(64, 500, func(i int) { assert.NoError(t, w.assertEcho(t, t.Context(), 1000+i, "")) })
+	w.Close()
+}
+
+func TestLargeCommandsAndUsersPoolsAreNotShared(t *testing.T) {
+	s := redistest.Start(t)
+	w := watchURL(t, s.URL(), "")
+	_, shared, err := w.Do(t.Context(), "SET", []any{"k", strings.Repeat("x", 20<<10)})
+	require.NoError(t, err)
+	assert.False(t, shared)
+	_, shared, err = watchPool(t, s.Pool(unhurried)).Do(t.Context(), "GET", []any{"k"})
+	require.NoError(t, err)
+	assert.False(t, shared)
+}
+
+func TestAnErrorReplyOverASharedConnectionIsTheCallersAndEvidence(t *testing.T) {
+	redistest.NoLeaks(t)
+	f := redistest.NewFake(t)
+	w := watchURL(t, "redis://"+f.Addr(), "")
+	warmUp(t, w)
+	f.Fail("READONLY You can't write against a read only replica.")
+	crowd(32, 32, func(int) {
+		_, err := w.share(t, t.Context(), "INCR", "n")
+		var reply redis.Error
+		assert.ErrorAs(t, err, &reply)
+	})
+	f.Resume()
+	assert.Contains(t, w.classes(), health.Refusing)
+	crowd(32, 320, func(i int) { assert.NoError(t, w.assertEcho(t, t.Context(), i, "")) })
+	w.Close()
+}
