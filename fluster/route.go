@@ -91,3 +91,8 @@ func (b backend) Name(node int) string { return b.c.nodes[node].Name }
 
 // Pool returns a node's pool.
 func (b backend) Pool(node int) *redis.Pool { return b.c.nodes[node].Pool }
+
+// Do runs a command over what all callers share of a node's connections.
+func (b backend) Do(ctx context.Context, node int, cmd string, args []any) (any, bool, error) {
+	return b.c.members[node].Do(ctx, cmd, args)
+}

@@ -176,9 +176,31 @@ func (r *Router) fetch(ctx context.Context, c *call, keys []int) ([]any, error) 
 	return members, nil
 }
 
-// on runs a command on a connection of one node's pool. A command that blocks is
-// waited for as long as it was told to wait.
+// on runs a command on one node: over what all callers share, if it may, or over a
+// connection of the pool. A script that the node lacks takes the latter.
 func (r *Router) on(ctx context.Context, n int, cmd string, args []any, info *command.Info) (any, error) {
+	if mayShare(info, args) {
+		reply, shared, err := r.cluster.Do(ctx, n, cmd, args)
+		if shared && !r.scripts.lacks(cmd, err) {
+			return reply, err
+		}
+	}
+	return r.onOwn(ctx, n, cmd, args, info)
+}
+
+// mayShare reports a command that leaves nothing behind on its connection and does
+// not keep those waiting that come after it.
+func mayShare(info *command.Info, args []any) bool {
+	if info == nil || info.Stateful {
+		return false
+	}
+	_, blocks := info.Blocks(args)
+	return !blocks
+}
+
+// onOwn runs a command on a connection of one node's pool. A command that blocks is
+// waited for as long as it was told to wait.
+func (r *Router) onOwn(ctx context.Context, n int, cmd string, args []any, info *command.Info) (any, error) {
 	conn, err := r.cluster.Pool(n).GetContext(ctx)
 	if err != nil {
 		return nil, err

@@ -8,6 +8,7 @@
 package router
 
 import (
+	"context"
 	"errors"
 
 	"github.com/gomodule/redigo/redis"
@@ -33,6 +34,10 @@ type Cluster interface {
 	Name(node int) string
 	// Pool is a node's pool.
 	Pool(node int) *redis.Pool
+	// Do runs a command over what all callers share of a node's connections. It
+	// reports shared false, having done nothing, if this one has to take one of
+	// the pool.
+	Do(ctx context.Context, node int, cmd string, args []any) (reply any, shared bool, err error)
 }
 
 // View is a cluster at one moment. It is immutable.
