@@ -2,23 +2,20 @@ package main
 
 import (
 	"context"
-	"errors"
 	"io"
+	"regexp"
 	"strings"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/redisfluster/fluster/bench/internal/redisserver"
 )
 
 // brief are the arguments of a run that shows nothing but that it works.
 func brief(more ...string) []string {
 	return append([]string{
-		"-rounds", "1", "-time", "5ms", "-goroutines", "1,4", "-nodes", "3,5", "-routing-keys", "1000", "-command-keys", "1500",
+		"-rounds", "1", "-time", "5ms", "-goroutines", "1,4", "-nodes", "3,5", "-growth-nodes", "2",
+		"-routing-keys", "1000", "-command-keys", "1500",
 	}, more...)
 }
 
@@ -26,15 +23,35 @@ func TestARunWritesAllTables(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	var out, log strings.Builder
 	require.NoError(t, run(t.Context(), brief(), &out, &log))
-	for _, title := range []string{"Key to node", "GET through the pool", "The stale check's share", "Around the command"} {
+	titles := []string{
+		"Key to node", "The cluster against the others", "The stale check's share", "Around the command",
+		"As nodes become more", "As keys become more",
+	}
+	for _, op := range operations {
+		titles = append(titles, op.title)
+	}
+	for _, title := range titles {
 		assert.Contains(t, out.String(), "## "+title+"\n")
 	}
-	_, commandTable, _ := strings.Cut(out.String(), "## GET through the pool")
 	for _, k := range kinds {
-		assert.Equal(t, 2, strings.Count(commandTable, "| "+k.name+" "), "%s has a row for each number of goroutines", k.name)
+		if k.id == proxyID && !proxyInstalled() {
+			assert.Contains(t, out.String(), "Left out: "+k.name)
+			continue
+		}
+		table := section(out.String(), operationOf(mgetID).title)
+		rows := regexp.MustCompile(`(?m)^\| ` + regexp.QuoteMeta(k.name) + ` +\|`).FindAllString(table, -1)
+		assert.Len(t, rows, 2, "%s has a row for each number of goroutines", k.name)
 	}
-	assert.Contains(t, out.String(), "github.com/redis/go-redis/v9 v9.")
-	assert.Contains(t, log.String(), "GET, 4 goroutines")
+	assert.Contains(t, out.String(), "github.com/redis/rueidis v1.")
+	assert.Contains(t, log.String(), "GET, 64 B; 4 goroutines, 3 nodes, 1500 keys")
+	assert.Contains(t, log.String(), "left")
+}
+
+// section returns what stands under a title.
+func section(text, title string) string {
+	_, rest, _ := strings.Cut(text, "## "+title+"\n")
+	own, _, _ := strings.Cut(rest, "\n## ")
+	return own
 }
 
 func TestAPartRunsByItself(t *testing.T) {
@@ -42,7 +59,8 @@ func TestAPartRunsByItself(t *testing.T) {
 	var out strings.Builder
 	require.NoError(t, run(t.Context(), brief("-only", routing), &out, io.Discard))
 	assert.Contains(t, out.String(), "Key to node")
-	assert.NotContains(t, out.String(), "GET through the pool")
+	assert.NotContains(t, out.String(), "GET, 64 B")
+	assert.NotContains(t, out.String(), "Left out")
 }
 
 func TestARunThatIsCancelledEnds(t *testing.T) {
@@ -56,6 +74,8 @@ func TestSettingsAreRefusedByName(t *testing.T) {
 		"-rounds":      {"-rounds", "0"},
 		"-time":        {"-time", "0s"},
 		"-only":        {"-only", "everything"},
+		"-operations":  {"-operations", "get-64,incr"},
+		"-clients":     {"-clients", "jedis"},
 		"-goroutines":  {"-goroutines", "8,0"},
 		"-nodes":       {"-nodes", "few"},
 		"routing-keys": {"-routing-keys", "0"},
@@ -72,6 +92,13 @@ func TestAListReplacesTheDefault(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, []int{2, 16}, s.goroutines)
 	assert.Equal(t, []int{3, 10, 100, 1000}, s.nodes)
+}
+
+func TestAQuickRunLeavesWhatWasSetByHand(t *testing.T) {
+	s, err := parseSettings([]string{"-goroutines", "2", "-quick"}, io.Discard)
+	require.NoError(t, err)
+	assert.Equal(t, []int{2}, s.goroutines)
+	assert.Equal(t, 3, s.rounds)
 }
 
 func TestKeysAreTheSameInEveryRunAndOfTheSizesPromised(t *testing.T) {
@@ -95,70 +122,4 @@ func TestTheSlotTableSharesKeysEvenly(t *testing.T) {
 	for _, n := range counts {
 		assert.InDelta(t, 10_000, n, 500)
 	}
-}
-
-func TestEveryClientGetsWhatIsThere(t *testing.T) {
-	children, err := redisserver.Start(t.Context(), 2)
-	require.NoError(t, err)
-	defer redisserver.CloseAll(children)
-	addrs, keys := []string{children[0].Addr(), children[1].Addr()}, randomKeys(2500)
-	require.NoError(t, fill(t.Context(), addrs, keys))
-	for _, k := range kinds {
-		t.Run(k.name, func(t *testing.T) {
-			c, err := k.open(addrs, 4)
-			require.NoError(t, err)
-			defer c.Close()
-			for _, key := range keys {
-				value, err := c.Get(key)
-				require.NoError(t, err)
-				require.Len(t, value, valueSize)
-			}
-			_, err = c.Get("missing")
-			require.Error(t, err)
-		})
-	}
-}
-
-// fakeClient answers without a server.
-type fakeClient struct {
-	calls  atomic.Int64
-	answer func(call int64) ([]byte, error)
-}
-
-func (f *fakeClient) Get(string) ([]byte, error) { return f.answer(f.calls.Add(1)) }
-func (f *fakeClient) Close()                     {}
-
-func loadOn(answer func(int64) ([]byte, error)) (*load, *fakeClient) {
-	f := &fakeClient{answer: answer}
-	return &load{name: "fake", client: f, keys: []string{"k"}, callers: 3, length: 20 * time.Millisecond}, f
-}
-
-func TestALoadCountsEveryCall(t *testing.T) {
-	l, f := loadOn(func(int64) ([]byte, error) { return make([]byte, valueSize), nil })
-	begun := time.Now()
-	s, err := l.run(t.Context())
-	require.NoError(t, err)
-	took := s.time * float64(f.calls.Load()) // back to the whole slice
-	assert.GreaterOrEqual(t, took, float64(l.length)*0.999)
-	assert.LessOrEqual(t, took, float64(time.Since(begun)))
-}
-
-func TestAFailedGetEndsTheLoad(t *testing.T) {
-	broken := errors.New("broken")
-	l, _ := loadOn(func(call int64) ([]byte, error) {
-		if call == 10 {
-			return nil, broken
-		}
-		return make([]byte, valueSize), nil
-	})
-	l.length = time.Hour
-	_, err := l.run(t.Context())
-	require.ErrorIs(t, err, broken)
-}
-
-func TestAValueOfTheWrongSizeEndsTheLoad(t *testing.T) {
-	l, _ := loadOn(func(int64) ([]byte, error) { return []byte("short"), nil })
-	l.length = time.Hour
-	_, err := l.run(t.Context())
-	require.ErrorContains(t, err, "5 bytes")
 }

@@ -17,7 +17,7 @@ const borrows = 20_000
 
 // compareBorrows measures what a pool does around a command: lend and take back
 // a connection, and within that the check of an idle one.
-func compareBorrows(ctx context.Context, s settings, addr string, progress progress) (*report.Table, error) {
+func compareBorrows(ctx context.Context, s settings, addr string, progress *progress) (*report.Table, error) {
 	user := userNodes([]string{addr}, 1)
 	parsed, err := parsedNodes([]string{addr}, 1)
 	if err != nil {
@@ -35,11 +35,11 @@ func compareBorrows(ctx context.Context, s settings, addr string, progress progr
 
 	progress.say("borrow a connection")
 	entrants := []entrant{
-		getAndClose(kinds[plain].name, byHand),
-		getAndClose(kinds[userPools].name, user[0].Pool),
-		getAndClose(kinds[parsedPools].name, parsed[0].Pool),
-		check(kinds[userPools].name, user[0].Pool),
-		check(kinds[parsedPools].name, parsed[0].Pool),
+		getAndClose(kindOf(plainID).name, byHand),
+		getAndClose(kindOf(userPoolsID).name, user[0].Pool),
+		getAndClose(kindOf(parsedPoolsID).name, parsed[0].Pool),
+		check(kindOf(userPoolsID).name, user[0].Pool),
+		check(kindOf(parsedPoolsID).name, parsed[0].Pool),
 	}
 	results, err := contest.Run(ctx, s.rounds, entrants)
 	if err != nil {
@@ -98,5 +98,5 @@ func repeat(f func() error) (sample, error) {
 			return sample{}, err
 		}
 	}
-	return m.stop(borrows), nil
+	return m.stop().per(borrows), nil
 }

@@ -28,38 +28,59 @@ type plainPools struct {
 	pools []*redis.Pool
 }
 
-func openPlain(addrs []string, maxIdle int) (client, error) {
-	p := &plainPools{table: newSlotTable(len(addrs))}
-	for _, addr := range addrs {
-		p.pools = append(p.pools, newPool(addr, maxIdle))
+func openPlain(t target) (client, error) { return newPlainPools(t.addrs, t.callers), nil }
+
+// openProxied is one pool, whose server is the proxy.
+func openProxied(t target) (client, error) {
+	if t.proxy == "" {
+		return nil, nil
 	}
-	return p, nil
+	return newPlainPools([]string{t.proxy}, t.callers), nil
 }
 
-// newPool returns the pool of a user who sets time-outs and nothing else.
-func newPool(addr string, maxIdle int) *redis.Pool {
-	return &redis.Pool{
-		MaxIdle: maxIdle,
+func newPlainPools(addrs []string, callers int) *plainPools {
+	p := &plainPools{table: newSlotTable(len(addrs))}
+	for _, addr := range addrs {
+		p.pools = append(p.pools, newPool(addr, callers))
+	}
+	return p
+}
+
+// newPool returns the pool of a user who sets time-outs and, only where there are
+// more callers than connections can be, a limit.
+func newPool(addr string, callers int) *redis.Pool {
+	pool := &redis.Pool{
+		MaxIdle: min(callers, maxConns),
 		DialContext: func(ctx context.Context) (redis.Conn, error) {
 			return redis.DialContext(ctx, "tcp", addr, redis.DialConnectTimeout(ioTimeout),
 				redis.DialReadTimeout(ioTimeout), redis.DialWriteTimeout(ioTimeout))
 		},
 	}
+	if callers > maxConns {
+		pool.MaxActive, pool.Wait = maxConns, true
+	}
+	return pool
 }
+
+func (p *plainPools) poolOf(key string) (*redis.Pool, error) { return p.pools[p.table.at(key)], nil }
 
 // Get implements client.
-func (p *plainPools) Get(key string) ([]byte, error) {
-	return getFrom(p.pools[p.table.at(key)], key)
+func (p *plainPools) Get(key string) ([]byte, error) { return getFrom(p.pools[p.table.at(key)], key) }
+
+// Set implements client.
+func (p *plainPools) Set(key string, value []byte) error {
+	return setIn(p.pools[p.table.at(key)], key, value)
 }
 
-// getFrom is the round trip that all redigo clients make.
-func getFrom(pool *redis.Pool, key string) ([]byte, error) {
-	conn := pool.Get()
-	value, err := redis.Bytes(conn.Do("GET", key))
-	if closed := conn.Close(); err == nil {
-		err = closed
-	}
-	return value, err
+// MGet implements client.
+func (p *plainPools) MGet(keys []string) ([][]byte, error) { return mgetFrom(keys, p.poolOf) }
+
+// PipeGet implements pipeliner.
+func (p *plainPools) PipeGet(keys []string) ([][]byte, error) { return pipeGetFrom(keys, p.poolOf) }
+
+// PipeSet implements pipeliner.
+func (p *plainPools) PipeSet(keys []string, value []byte) error {
+	return pipeSetIn(keys, value, p.poolOf)
 }
 
 // Close implements client.
@@ -68,3 +89,13 @@ func (p *plainPools) Close() {
 		_ = pool.Close()
 	}
 }
+
+// plainInTurn asks one node after the other.
+type plainInTurn struct{ *plainPools }
+
+func openPlainInTurn(t target) (client, error) {
+	return &plainInTurn{newPlainPools(t.addrs, t.callers)}, nil
+}
+
+// MGet implements client.
+func (p *plainInTurn) MGet(keys []string) ([][]byte, error) { return mgetInTurn(keys, p.poolOf) }

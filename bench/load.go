@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"runtime/pprof"
@@ -9,79 +10,89 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/gomodule/redigo/redis"
+	"github.com/redisfluster/fluster/bench/internal/redisserver"
+	"github.com/redisfluster/fluster/bench/internal/stats"
 )
 
-// valueSize is the length of every value.
-const valueSize = 64
-
-// fill sets all keys on every server, since each client has its own idea of
-// which server a key belongs to.
-func fill(ctx context.Context, addrs, keys []string) error {
-	for _, addr := range addrs {
-		if err := fillOne(ctx, addr, keys); err != nil {
-			return fmt.Errorf("fill %s: %w", addr, err)
-		}
-	}
-	return nil
-}
-
-func fillOne(ctx context.Context, addr string, keys []string) error {
-	conn, err := redis.DialContext(ctx, "tcp", addr, redis.DialReadTimeout(10*time.Second))
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	value := make([]byte, valueSize)
-	for i, key := range keys {
-		if err := conn.Send("SET", key, value); err != nil {
-			return err
-		}
-		if i%1000 == 999 || i == len(keys)-1 {
-			if _, err := conn.Do(""); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// load is callers that GET random keys from a client for a while.
+// load is callers that do an operation with random keys through one client for
+// a while.
 type load struct {
 	name    string // of the client, as a label in profiles
-	client  client
+	call    call
 	keys    []string
-	callers int
+	crew    crew
 	length  time.Duration
+	servers []*redisserver.Server
 }
 
-// run returns what was measured. It ends early, with an error, when a GET fails,
-// and when ctx ends.
+// caller is one goroutine's own.
+type caller struct {
+	random *rand.Rand
+	took   stats.Histogram
+	keys   []string // of the next call
+	value  []byte
+	calls  int // that succeeded
+	failed int
+	fault  error // the first
+}
+
+// crew are the callers of a load. Loads that take turns may share it.
+type crew []*caller
+
+func newCrew(op operation, callers int) crew {
+	c, value := make(crew, callers), make([]byte, op.size)
+	for i := range c {
+		c[i] = &caller{
+			random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
+			keys:   make([]string, op.keys), value: value,
+		}
+	}
+	return c
+}
+
+// rest forgets what was counted.
+func (c crew) rest() {
+	for _, one := range c {
+		one.took.Reset()
+		one.calls, one.failed, one.fault = 0, 0, nil
+	}
+}
+
+// tally returns what all callers counted.
+func (c crew) tally() *caller {
+	sum := new(caller)
+	for _, one := range c {
+		sum.took.Merge(&one.took)
+		sum.calls += one.calls
+		sum.failed += one.failed
+		if sum.fault == nil {
+			sum.fault = one.fault
+		}
+	}
+	return sum
+}
+
+// run returns what was measured. A call that fails is counted and the load goes
+// on, but it ends early, with an error, at a wrong reply and when ctx ends.
 func (l *load) run(ctx context.Context) (sample, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	l.crew.rest()
 	var (
 		begin   = make(chan struct{})
 		over    atomic.Bool
-		total   atomic.Int64
-		ready   sync.WaitGroup
 		callers sync.WaitGroup
 	)
-	ready.Add(l.callers)
-	for range l.callers {
+	for _, one := range l.crew {
 		callers.Go(func() {
 			pprof.SetGoroutineLabels(pprof.WithLabels(context.Background(), pprof.Labels("client", l.name)))
-			random := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
-			ready.Done()
 			<-begin
-			n, err := l.call(random, &over)
-			if err != nil {
+			if err := one.work(l, &over); err != nil {
 				cancel(err)
 			}
-			total.Add(int64(n))
 		})
 	}
-	ready.Wait()
+	before, err := usedBy(l.servers)
 	m := startMeter()
 	close(begin)
 	select {
@@ -90,20 +101,68 @@ func (l *load) run(ctx context.Context) (sample, error) {
 	}
 	over.Store(true)
 	callers.Wait()
-	return m.stop(int(total.Load())), context.Cause(ctx)
+	r := m.stop()
+	after, afterErr := usedBy(l.servers)
+	if err := errors.Join(context.Cause(ctx), err, afterErr); err != nil {
+		return sample{}, err
+	}
+	return l.crew.tally().sample(r, after-before)
 }
 
-// call is one caller. It returns how often it got a value.
-func (l *load) call(random *rand.Rand, over *atomic.Bool) (n int, err error) {
-	for ; !over.Load(); n++ {
-		key := l.keys[random.IntN(len(l.keys))]
-		value, err := l.client.Get(key)
-		if err != nil {
-			return n, fmt.Errorf("GET %s: %w", key, err)
+// work is one caller's part. A caller's time runs from reply to reply, so the
+// choice of keys is in it.
+func (c *caller) work(l *load, over *atomic.Bool) error {
+	for begun := time.Now(); !over.Load(); {
+		for i := range c.keys {
+			c.keys[i] = l.keys[c.random.IntN(len(l.keys))]
 		}
-		if len(value) != valueSize {
-			return n, fmt.Errorf("GET %s: a value of %d bytes, not %d", key, len(value), valueSize)
+		err := l.call(c.keys, c.value)
+		now := time.Now()
+		if err == nil {
+			c.calls++
+			c.took.Add(now.Sub(begun))
+		} else if err := c.fail(err); err != nil {
+			return err
 		}
+		begun = now
 	}
-	return n, nil
+	return nil
+}
+
+// fail counts err, or returns it if it is a wrong reply.
+func (c *caller) fail(err error) error {
+	var wrong *wrongReply
+	if errors.As(err, &wrong) {
+		return err
+	}
+	if c.failed++; c.fault == nil {
+		c.fault = err
+	}
+	return nil
+}
+
+// sample returns what a slice came to, for each call that succeeded.
+func (c *caller) sample(r reading, servers time.Duration) (sample, error) {
+	if c.calls == 0 {
+		return sample{}, fmt.Errorf("no call succeeded in %v, %d failed: %w", r.wall, c.failed, c.fault)
+	}
+	s := r.per(c.calls)
+	s.servers = float64(servers) / float64(c.calls)
+	s.p50 = float64(c.took.Quantile(0.5))
+	s.p99 = float64(c.took.Quantile(0.99))
+	s.p999 = float64(c.took.Quantile(0.999))
+	s.failed, s.fault = c.failed, c.fault
+	return s, nil
+}
+
+// usedBy returns the processor time that servers used, all together.
+func usedBy(servers []*redisserver.Server) (sum time.Duration, _ error) {
+	for _, s := range servers {
+		used, err := s.CPU()
+		if err != nil {
+			return 0, err
+		}
+		sum += used
+	}
+	return sum, nil
 }

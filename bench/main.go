@@ -13,9 +13,7 @@ import (
 	"os/signal"
 	"runtime/pprof"
 	"syscall"
-	"time"
 
-	"github.com/redisfluster/fluster/bench/internal/redisserver"
 	"github.com/redisfluster/fluster/bench/internal/report"
 )
 
@@ -40,48 +38,79 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 		return err
 	}
 	defer stop()
-	progress, before := progress{log, time.Now()}, machineLoad()
+	before := machineLoad()
+	outcomes, err := compareAll(ctx, s, out, planned(s, log))
+	if err != nil {
+		return err
+	}
+	leftOut := leftOut(s)
+	if err := writeSurroundings(out, before, leftOut); err != nil {
+		return err
+	}
+	return writeFiles(s, outcomes, leftOut, before)
+}
+
+// planned returns a progress that knows of all the work.
+func planned(s settings, log io.Writer) *progress {
+	p := newProgress(log)
 	if s.wants(routing) {
-		if err := runRouting(ctx, s, out, progress); err != nil {
-			return err
-		}
+		p.plan(routingEstimate(s))
 	}
 	if s.wants(commands) {
-		if err := runCommands(ctx, s, out, progress); err != nil {
+		for _, steps := range commandSteps(s) {
+			p.planSteps(steps)
+		}
+	}
+	if s.wants(growth) {
+		for _, nodes := range s.growthNodes {
+			p.planSteps(nodeSteps(s, nodes))
+		}
+		p.planSteps(keySteps(s))
+	}
+	return p
+}
+
+// compareAll runs the parts that are wanted, writes their tables, and returns
+// the outcomes of commands.
+func compareAll(ctx context.Context, s settings, out io.Writer, progress *progress) ([]outcome, error) {
+	if s.wants(routing) {
+		table, err := compareRouting(ctx, s, progress)
+		if err != nil {
+			return nil, err
+		}
+		if err := table.WriteMarkdown(out); err != nil {
+			return nil, err
+		}
+	}
+	var outcomes []outcome
+	if s.wants(commands) {
+		own, err := compareCommands(ctx, s, out, progress)
+		if err != nil {
+			return nil, err
+		}
+		outcomes = own
+	}
+	if s.wants(growth) {
+		own, err := compareGrowth(ctx, s, out, progress)
+		if err != nil {
+			return nil, err
+		}
+		outcomes = append(outcomes, own...)
+	}
+	return outcomes, nil
+}
+
+// writeFiles writes what was asked for beside the tables.
+func writeFiles(s settings, outcomes []outcome, leftOut []string, loadBefore string) error {
+	if s.json != "" {
+		if err := writeJSON(s.json, outcomes, leftOut, loadBefore); err != nil {
 			return err
 		}
 	}
-	return writeSurroundings(out, before)
-}
-
-func runRouting(ctx context.Context, s settings, out io.Writer, progress progress) error {
-	table, err := compareRouting(ctx, s, progress)
-	if err != nil {
-		return err
+	if s.svg == "" {
+		return nil
 	}
-	return table.WriteMarkdown(out)
-}
-
-// runCommands runs what needs servers. However it ends, they are gone then.
-func runCommands(ctx context.Context, s settings, out io.Writer, progress progress) error {
-	children, err := redisserver.Start(ctx, servers)
-	if err != nil {
-		return err
-	}
-	defer redisserver.CloseAll(children)
-	addrs := make([]string, len(children))
-	for i, child := range children {
-		addrs[i] = child.Addr()
-	}
-	borrows, err := compareBorrows(ctx, s, addrs[0], progress)
-	if err != nil {
-		return err
-	}
-	tables, err := compareCommands(ctx, s, addrs, progress)
-	if err != nil {
-		return err
-	}
-	return writeAll(out, append(tables, borrows))
+	return writePlots(s.svg, outcomes)
 }
 
 func writeAll(out io.Writer, tables []*report.Table) error {

@@ -141,8 +141,15 @@ func newRingRouter(nodes int) router {
 
 func nodeName(i int) string { return fmt.Sprintf("node-%d:6379", i) }
 
+// routingEstimate is how long compareRouting should take: most of it goes to the
+// Ring with many nodes.
+func routingEstimate(s settings) time.Duration {
+	const perKey = 500 * time.Nanosecond // over all routers, on average
+	return time.Duration(len(s.nodes)*(s.rounds+1)*s.routingKeys) * perKey
+}
+
 // compareRouting measures the look-up of keys at each number of nodes.
-func compareRouting(ctx context.Context, s settings, progress progress) (*report.Table, error) {
+func compareRouting(ctx context.Context, s settings, progress *progress) (*report.Table, error) {
 	keys := randomKeys(s.routingKeys)
 	table := &report.Table{
 		Title:  "Key to node",
@@ -155,6 +162,7 @@ func compareRouting(ctx context.Context, s settings, progress progress) (*report
 		if err := routeAmong(ctx, table, nodes, keys, s.rounds); err != nil {
 			return nil, fmt.Errorf("%d nodes: %w", nodes, err)
 		}
+		progress.finish(routingEstimate(s) / time.Duration(len(s.nodes)))
 	}
 	return table, nil
 }
@@ -171,7 +179,7 @@ func routeAmong(ctx context.Context, table *report.Table, nodes int, keys []stri
 		entrants = append(entrants, entrant{Name: r.name, Measure: func(context.Context) (sample, error) {
 			m := startMeter()
 			_, err := r.pass(keys)
-			return m.stop(len(keys)), err
+			return m.stop().per(len(keys)), err
 		}})
 	}
 	results, err := contest.Run(ctx, rounds, entrants)

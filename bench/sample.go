@@ -13,6 +13,12 @@ type sample struct {
 	time   float64 // in ns, of the whole slice: by the clock, however many goroutines
 	cpu    float64 // in ns, of this process alone; 0 where the system doesn't tell
 	allocs float64
+
+	// The rest is of loads on servers only.
+	servers        float64 // in ns of processor time, of all servers and the proxy
+	p50, p99, p999 float64 // in ns, that one call took
+	failed         int     // calls, which count for nothing else here
+	fault          error   // one of theirs
 }
 
 // meter measures a slice from its start on. What lay about before was collected.
@@ -27,15 +33,21 @@ func startMeter() meter {
 	return meter{allocs: allocations(), cpu: processCPU(), start: time.Now()}
 }
 
-// stop returns the sample of a slice of so many operations.
-func (m meter) stop(operations int) sample {
+// reading is what a meter shows for a whole slice.
+type reading struct {
+	wall, cpu time.Duration
+	allocs    uint64
+}
+
+func (m meter) stop() reading {
 	wall, cpu := time.Since(m.start), processCPU()-m.cpu
+	return reading{wall: wall, cpu: cpu, allocs: allocations() - m.allocs}
+}
+
+// per returns the sample of a slice of so many operations.
+func (r reading) per(operations int) sample {
 	n := float64(operations)
-	return sample{
-		time:   float64(wall) / n,
-		cpu:    float64(cpu) / n,
-		allocs: float64(allocations()-m.allocs) / n,
-	}
+	return sample{time: float64(r.wall) / n, cpu: float64(r.cpu) / n, allocs: float64(r.allocs) / n}
 }
 
 func allocations() uint64 {
@@ -46,14 +58,6 @@ func allocations() uint64 {
 
 func times(samples []sample) []float64 {
 	return figures(samples, func(s sample) float64 { return s.time })
-}
-
-func rates(samples []sample) []float64 {
-	return figures(samples, func(s sample) float64 { return float64(time.Second) / s.time })
-}
-
-func cpus(samples []sample) []float64 {
-	return figures(samples, func(s sample) float64 { return s.cpu })
 }
 
 func allocs(samples []sample) []float64 {

@@ -11,10 +11,23 @@ import (
 )
 
 // compared are the modules whose versions matter to the figures.
-var compared = []string{"github.com/gomodule/redigo", "github.com/redis/go-redis/v9", "github.com/cespare/xxhash/v2"}
+var compared = []string{"github.com/gomodule/redigo", "github.com/redis/go-redis/v9", "github.com/redis/rueidis"}
+
+// leftOut says which of the clients that were wanted could not be compared.
+func leftOut(s settings) []string {
+	if proxyInstalled() || !chosen(s.clients, proxyID) || !s.wants(commands) && !s.wants(growth) {
+		return nil
+	}
+	return []string{kindOf(proxyID).name + ", which is not installed (nutcracker)"}
+}
 
 // writeSurroundings writes what the figures depend on.
-func writeSurroundings(w io.Writer, loadBefore string) error {
+func writeSurroundings(w io.Writer, loadBefore string, leftOut []string) error {
+	for _, what := range leftOut {
+		if _, err := fmt.Fprintf(w, "Left out: %s.\n\n", what); err != nil {
+			return err
+		}
+	}
 	_, err := fmt.Fprintf(w, "%s, %s; %s, %s/%s, %d processors shared with the servers; load of the machine %s before and %s after.\n",
 		strings.Join(versions(), ", "), redisVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(),
 		loadBefore, machineLoad())

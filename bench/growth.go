@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+)
+
+const (
+	growthCallers = 64
+	growthKeys    = 20_000 // while nodes become more
+)
+
+// growthOperations are those whose cost is followed.
+var growthOperations = []string{"get-64", mgetID, "pipeline-get"}
+
+// nodeSteps are the steps on so many nodes.
+func nodeSteps(s settings, nodes int) []step {
+	var steps []step
+	for _, id := range growthOperations {
+		steps = append(steps, growthStep(s, id, nodes, min(growthKeys, s.commandKeys)))
+	}
+	return steps
+}
+
+// keySteps are the steps with more and more keys, each ten times the one before.
+func keySteps(s settings) []step {
+	var steps []step
+	for keys := s.commandKeys; keys >= 100 && len(steps) < 3; keys /= 10 {
+		steps = append([]step{growthStep(s, "get-64", servers, keys)}, steps...)
+	}
+	return steps
+}
+
+func growthStep(s settings, id string, nodes, keys int) step {
+	op := operationOf(id)
+	return step{
+		part: growth, op: op, callers: growthCallers, nodes: nodes, keys: keys,
+		rounds: s.roundsOf(op), slice: s.slice, kinds: s.kindsFor(op),
+	}
+}
+
+// compareGrowth measures what becomes of the clients as nodes and keys become
+// more.
+func compareGrowth(ctx context.Context, s settings, out io.Writer, progress *progress) ([]outcome, error) {
+	var all []outcome
+	for _, nodes := range s.growthNodes {
+		outcomes, err := runOn(ctx, nodes, nodeSteps(s, nodes), progress)
+		if err != nil {
+			return nil, fmt.Errorf("%d nodes: %w", nodes, err)
+		}
+		all = append(all, outcomes...)
+	}
+	if err := nodesTable(all).WriteMarkdown(out); err != nil {
+		return nil, err
+	}
+	byKeys, err := runOn(ctx, servers, keySteps(s), progress)
+	if err != nil || len(byKeys) == 0 {
+		return all, err
+	}
+	return append(all, byKeys...), keysTable(byKeys).WriteMarkdown(out)
+}
+
+// runOn runs steps on servers of their own.
+func runOn(ctx context.Context, nodes int, steps []step, progress *progress) ([]outcome, error) {
+	if len(steps) == 0 {
+		return nil, nil
+	}
+	r, err := startRig(ctx, nodes)
+	if err != nil {
+		return nil, err
+	}
+	defer r.close()
+	keys := randomKeys(steps[len(steps)-1].keys)
+	progress.say("fill %d servers", nodes)
+	if err := fill(ctx, r.addrs, keys, steps[0].op.size); err != nil {
+		return nil, err
+	}
+	return runSteps(ctx, r, steps, keys, progress)
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/redisfluster/fluster/bench/internal/contest"
+	"github.com/redisfluster/fluster/bench/internal/redisserver"
+)
+
+// aside is about what a turn takes beside its slice: collecting garbage,
+// starting callers, asking servers for their processor time.
+const aside = 20 * time.Millisecond
+
+// step is one operation at one load: the clients take turns at it.
+type step struct {
+	part    string // of the run
+	op      operation
+	callers int
+	nodes   int
+	keys    int // that are on the servers
+	rounds  int
+	slice   time.Duration
+	kinds   []kind // that take part, if they can
+}
+
+// length is that of one turn: longer where callers are so many that each would
+// hardly get to its first call.
+func (st step) length() time.Duration { return st.slice + st.slice*time.Duration(st.callers)/2048 }
+
+// estimate is how long the step should take.
+func (st step) estimate() time.Duration {
+	return time.Duration(len(st.kinds)*(st.rounds+1)) * (st.length() + aside)
+}
+
+func (st step) String() string {
+	return fmt.Sprintf("%s; %d goroutines, %d nodes, %d keys", st.op.title, st.callers, st.nodes, st.keys)
+}
+
+// outcome is what a step came to.
+type outcome struct {
+	step
+	clients []kind     // that took part
+	samples [][]sample // by client and round
+}
+
+// of returns the samples of a client, or nil if it took no part.
+func (o outcome) of(id string) []sample {
+	i := slices.IndexFunc(o.clients, func(k kind) bool { return k.id == id })
+	if i < 0 {
+		return nil
+	}
+	return o.samples[i]
+}
+
+// rig are servers, with a proxy before them where there is one.
+type rig struct {
+	addrs   []string
+	proxy   string
+	servers []*redisserver.Server // the proxy too
+}
+
+// startRig starts n servers. The caller closes them.
+func startRig(ctx context.Context, n int) (*rig, error) {
+	children, err := redisserver.Start(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	r := &rig{servers: children}
+	for _, child := range children {
+		r.addrs = append(r.addrs, child.Addr())
+	}
+	if !proxyInstalled() {
+		return r, nil
+	}
+	proxy, err := redisserver.StartProxy(ctx, r.addrs)
+	if err != nil {
+		r.close()
+		return nil, err
+	}
+	r.proxy, r.servers = proxy.Addr(), append(r.servers, proxy)
+	return r, nil
+}
+
+func (r *rig) close() { redisserver.CloseAll(r.servers) }
+
+func proxyInstalled() bool {
+	_, err := redisserver.FindProxy()
+	return err == nil
+}
+
+// run opens the clients, lets them take turns, and closes them. Keys are those
+// that the servers were filled with.
+func (r *rig) run(ctx context.Context, st step, keys []string) (outcome, error) {
+	o := outcome{step: st}
+	var entrants []entrant
+	crew := newCrew(st.op, st.callers)
+	for _, k := range st.kinds {
+		c, err := k.open(target{r.addrs, r.proxy, st.callers})
+		if err != nil {
+			return o, fmt.Errorf("%s: %w", k.name, err)
+		}
+		if c == nil {
+			continue
+		}
+		defer c.Close()
+		do := st.op.of(c)
+		if do == nil {
+			continue
+		}
+		l := &load{k.name, do, keys[:st.keys], crew, st.length(), r.servers}
+		o.clients, entrants = append(o.clients, k), append(entrants, entrant{Name: k.name, Measure: l.run})
+	}
+	var err error
+	if o.samples, err = contest.Run(ctx, st.rounds, entrants); err != nil {
+		return o, fmt.Errorf("%v: %w", st, err)
+	}
+	return o, nil
+}
