@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/gomodule/redigo/redis"
+
+	"github.com/redisfluster/fluster/health"
 )
 
 // errMuxOver says that a shared connection takes no more commands; nothing of this
@@ -121,11 +123,18 @@ func (m *mux) do(ctx context.Context, cmd string, args []any) (any, error) {
 	case <-o.ended:
 	case <-done:
 		if o.state.CompareAndSwap(waited, left) {
-			return nil, m.node.error(cmd, ctx.Err(), true)
+			return nil, m.leave(ctx, cmd)
 		}
 		<-o.ended
 	}
 	return m.result(ctx, o, cmd)
+}
+
+// leave is the end of a call whose context ended. The caller's limit is no evidence,
+// but worth a look. The command counts as sent, also if it is yet to be.
+func (m *mux) leave(ctx context.Context, cmd string) error {
+	m.node.sink(ctx, m.conn.evidence(finding{class: health.Ask}, ctx.Err()))
+	return m.node.error(cmd, ctx.Err(), true)
 }
 
 // result lets go of a call that is complete.

@@ -126,10 +126,11 @@ func (s *sharing) passBy() bool {
 // sharedMux returns the shared connection, of the present generation. If there is
 // none it waits for one to be dialed.
 func (n *Node) sharedMux(ctx context.Context) (*mux, error) {
-	if m := n.shared.mux.Load(); m != nil && n.current(m) {
-		return m, nil
+	was := n.shared.mux.Load()
+	if was != nil && n.current(was) {
+		return was, nil
 	}
-	d := n.dialMux()
+	d := n.dialMux(was)
 	select {
 	case <-d.done:
 		return d.mux, d.err
@@ -161,8 +162,9 @@ type muxDial struct {
 	err  error
 }
 
-// dialMux dials the shared connection, unless somebody does so already.
-func (n *Node) dialMux() *muxDial {
+// dialMux dials a shared connection in the place of was, unless somebody does so
+// already or has done it.
+func (n *Node) dialMux(was *mux) *muxDial {
 	s := &n.shared
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -170,7 +172,7 @@ func (n *Node) dialMux() *muxDial {
 		return s.dialing
 	}
 	d := &muxDial{done: make(chan struct{})}
-	if m := s.mux.Load(); m != nil && n.current(m) { // since the caller looked
+	if m := s.mux.Load(); m != was {
 		d.mux = m
 		close(d.done)
 		return d
