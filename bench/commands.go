@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"io"
-
-	"github.com/redisfluster/fluster/bench/internal/report"
 )
 
 // servers is how many redis-servers the commands are spread over.
@@ -14,7 +12,7 @@ const servers = 3
 func commandSteps(s settings) [][]step {
 	var all [][]step
 	for _, op := range operations {
-		if !s.measures(op) {
+		if !s.measures(op) || len(s.kindsFor(op)) == 0 {
 			continue
 		}
 		var steps []step
@@ -57,12 +55,12 @@ func compareCommands(ctx context.Context, s settings, out io.Writer, progress *p
 		if err != nil {
 			return nil, err
 		}
-		if err := commandTable(outcomes).WriteMarkdown(out); err != nil {
+		if err := writeAll(out, commandTable(outcomes)); err != nil {
 			return nil, err
 		}
 		all = append(all, outcomes...)
 	}
-	return all, writeAll(out, []*report.Table{summaryTable(all), staleTable(all), borrows})
+	return all, writeAll(out, summaryTable(all), staleTable(all), borrows)
 }
 
 // runSteps runs steps on the same servers.

@@ -51,14 +51,14 @@ func compareGrowth(ctx context.Context, s settings, out io.Writer, progress *pro
 		}
 		all = append(all, outcomes...)
 	}
-	if err := nodesTable(all).WriteMarkdown(out); err != nil {
+	if err := writeAll(out, nodesTable(all)); err != nil {
 		return nil, err
 	}
 	byKeys, err := runOn(ctx, servers, keySteps(s), progress)
 	if err != nil || len(byKeys) == 0 {
 		return all, err
 	}
-	return append(all, byKeys...), keysTable(byKeys).WriteMarkdown(out)
+	return append(all, byKeys...), writeAll(out, keysTable(byKeys))
 }
 
 // runOn runs steps on servers of their own.

@@ -78,7 +78,7 @@ func compareAll(ctx context.Context, s settings, out io.Writer, progress *progre
 		if err != nil {
 			return nil, err
 		}
-		if err := table.WriteMarkdown(out); err != nil {
+		if err := writeAll(out, table); err != nil {
 			return nil, err
 		}
 	}
@@ -113,8 +113,12 @@ func writeFiles(s settings, outcomes []outcome, leftOut []string, loadBefore str
 	return writePlots(s.svg, outcomes)
 }
 
-func writeAll(out io.Writer, tables []*report.Table) error {
+// writeAll writes those tables that have something to tell.
+func writeAll(out io.Writer, tables ...*report.Table) error {
 	for _, t := range tables {
+		if len(t.Rows) == 0 {
+			continue
+		}
 		if err := t.WriteMarkdown(out); err != nil {
 			return err
 		}

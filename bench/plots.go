@@ -9,7 +9,7 @@ import (
 )
 
 // looks are the colors of clients: of the palette by Okabe and Ito, which people
-// with any eyes can tell apart. The cluster's own are drawn bold.
+// with any eyes can tell apart, and two more. The cluster's own are drawn bold.
 var looks = map[string]plot.Look{
 	plainID:       {Color: "#000000", Mark: plot.Circle},
 	plainInTurnID: {Color: "#777777", Mark: plot.Circle},
@@ -19,7 +19,7 @@ var looks = map[string]plot.Look{
 	doerID:        {Color: "#D55E00", Mark: plot.Diamond, Bold: true},
 	ringID:        {Color: "#009E73", Mark: plot.Triangle},
 	rueidisID:     {Color: "#E69F00", Mark: plot.Triangle},
-	proxyID:       {Color: "#999999", Mark: plot.Circle},
+	proxyID:       {Color: "#8B5A2B", Mark: plot.Circle},
 }
 
 // plotted are the measures that have a chart, with what their files and axes are

@@ -148,17 +148,13 @@ func againstRivals(m measure, o outcome, samples []sample) []string {
 
 // againstBest compares rates with that of the fastest rival in the same round.
 func againstBest(o outcome, samples []sample) string {
-	var best []float64
+	best, met := make([]float64, len(samples)), false
 	for _, id := range rivals {
-		rates := figures(o.of(id), rate.of)
-		if best == nil {
-			best = rates
-		}
-		for i, r := range rates {
-			best[i] = max(best[i], r)
+		for i, r := range figures(o.of(id), rate.of) {
+			best[i], met = max(best[i], r), true
 		}
 	}
-	if len(best) == 0 {
+	if !met {
 		return none
 	}
 	return report.Ratio(stats.Summarize(stats.Ratios(figures(samples, rate.of), best)))
