@@ -39,7 +39,7 @@ func TestARunWritesAllTables(t *testing.T) {
 			continue
 		}
 		table := section(out.String(), operationOf(mgetID).title)
-		rows := regexp.MustCompile(`(?m)^\| ` + regexp.QuoteMeta(k.name) + ` +\|`).FindAllString(table, -1)
+		rows := regexp.MustCompile(`(?m)^\| `+regexp.QuoteMeta(k.name)+` +\|`).FindAllString(table, -1)
 		assert.Len(t, rows, 2, "%s has a row for each number of goroutines", k.name)
 	}
 	assert.Contains(t, out.String(), "github.com/redis/rueidis v1.")

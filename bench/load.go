@@ -131,8 +131,7 @@ func (c *caller) work(l *load, over *atomic.Bool) error {
 
 // fail counts err, or returns it if it is a wrong reply.
 func (c *caller) fail(err error) error {
-	var wrong *wrongReply
-	if errors.As(err, &wrong) {
+	if _, wrong := errors.AsType[*wrongReply](err); wrong {
 		return err
 	}
 	if c.failed++; c.fault == nil {

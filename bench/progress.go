@@ -34,7 +34,7 @@ func (p *progress) finish(d time.Duration) { p.done += d }
 func (p *progress) say(format string, args ...any) {
 	elapsed := time.Since(p.begun)
 	left := p.left(elapsed).Round(time.Second)
-	fmt.Fprintf(p.w, "%6.1fs  about %v left  %s\n", elapsed.Seconds(), left, fmt.Sprintf(format, args...))
+	_, _ = fmt.Fprintf(p.w, "%6.1fs  about %v left  %s\n", elapsed.Seconds(), left, fmt.Sprintf(format, args...))
 }
 
 // left corrects the estimate of what is to do by how it went so far, once some

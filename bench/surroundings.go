@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -51,7 +52,7 @@ func versions() []string {
 
 // redisVersion returns the server's name and version, as in "redis-server 7.0.15".
 func redisVersion() string {
-	out, err := exec.Command("redis-server", "--version").Output()
+	out, err := exec.CommandContext(context.Background(), "redis-server", "--version").Output()
 	if err != nil {
 		return "no redis-server"
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/redisfluster/fluster/bench/internal/report"
 	"github.com/redisfluster/fluster/bench/internal/stats"
@@ -63,16 +64,16 @@ func addRows(table *report.Table, o outcome, number int) {
 
 // failures says which clients had calls that failed, or nothing.
 func failures(outcomes []outcome) string {
-	text := ""
+	var text strings.Builder
 	for _, o := range outcomes {
 		for i, k := range o.clients {
 			n, fault := failedIn(o.samples[i])
 			if n > 0 {
-				text += fmt.Sprintf(" **%d calls of %s with %d goroutines failed**, one with: %v.", n, k.name, o.callers, fault)
+				fmt.Fprintf(&text, " **%d calls of %s with %d goroutines failed**, one with: %v.", n, k.name, o.callers, fault)
 			}
 		}
 	}
-	return text
+	return text.String()
 }
 
 func failedIn(samples []sample) (n int, fault error) {

@@ -173,6 +173,11 @@ func TestWhoIsComparedCanBeChosen(t *testing.T) {
 	assert.Len(t, s.kindsFor(operationOf(mgetID)), 2)
 	assert.Equal(t, 7, s.roundsOf(operationOf("get-64")))
 	assert.Equal(t, 3, s.roundsOf(operationOf("get-16")))
+	s.goroutines = []int{2, 4}
 	steps := commandSteps(s)
-	assert.Empty(t, steps, "without a number of goroutines there is nothing to do")
+	require.Len(t, steps, 1)
+	require.Len(t, steps[0], 2)
+	assert.Len(t, steps[0][1].kinds, 1)
+	s.clients = []string{plainInTurnID}
+	assert.Empty(t, commandSteps(s), "nobody is left who could GET")
 }

@@ -121,7 +121,7 @@ func newServer(port int) (*Server, error) {
 
 // start starts the process. If that fails, the directory is gone.
 func (s *Server) start(name string, args ...string) error {
-	s.cmd = exec.Command(name, args...)
+	s.cmd = exec.CommandContext(context.Background(), name, args...) // it lives until Close
 	s.cmd.SysProcAttr = dieWithParent()
 	if err := s.cmd.Start(); err != nil {
 		_ = os.RemoveAll(s.dir)
