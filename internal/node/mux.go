@@ -27,6 +27,10 @@ const (
 	// ownWrite is how much may be under way for a caller to write by itself: a
 	// socket takes it at once, so that the caller's context is not kept waiting.
 	ownWrite = 32 << 10
+	// slowYield is how long a yield takes if the processors are busy; so many in a
+	// row are no accident.
+	slowYield  = 2 * time.Millisecond
+	slowYields = 3
 	// holdUp is for how long no byte of a reply that is due may come in before new
 	// calls pass by.
 	holdUp = 20 * time.Millisecond
@@ -69,7 +73,9 @@ type mux struct {
 	done     uint64   // calls answered
 	deadline time.Time
 
-	writeDeadline time.Time // owned by who flushes
+	// Owned by who flushes.
+	writeDeadline time.Time
+	slow          int // yields in a row that took long
 }
 
 // muxOp is one call on a mux.

@@ -19,7 +19,7 @@ func (m *mux) leadLocked() bool {
 // about to call again.
 func (m *mux) flush(others bool) {
 	if others {
-		runtime.Gosched()
+		m.yield()
 	}
 	for {
 		out := m.takeOff()
@@ -27,6 +27,20 @@ func (m *mux) flush(others bool) {
 		if !m.landed(out, err) {
 			return
 		}
+	}
+}
+
+// yield lets others run. In a process whose processors are all busy that takes
+// long, and so does every time that a goroutine hands work to another: calls are
+// then better off apart.
+func (m *mux) yield() {
+	begun := m.node.clock()
+	runtime.Gosched()
+	if time.Duration(m.node.clock()-begun) < slowYield {
+		m.slow = 0
+	} else if m.slow++; m.slow == slowYields {
+		m.slow = 0
+		m.node.shared.part(apartFor)
 	}
 }
 

@@ -22,6 +22,8 @@ func (m *mux) read() {
 			m.end(&replyError{"nobody asked for it"})
 			return
 		}
+		m.node.shared.weigh(m.replies.size)
+		m.replies.size = 0
 		m.done++
 		o.complete(reply, nil)
 	}

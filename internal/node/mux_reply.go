@@ -10,16 +10,19 @@ import (
 
 // replyReader reads replies into the types that redigo gives. It trusts what it
 // reads: a guard's scanner has seen and bounded it.
-type replyReader struct{ in *bufio.Reader }
+type replyReader struct {
+	in   *bufio.Reader
+	size int // bytes of strings read; for the caller to reset
+}
 
 // newReplyReader reads ahead as far as the longest line, or more.
 func newReplyReader(r io.Reader) replyReader {
-	return replyReader{bufio.NewReaderSize(r, maxLine)}
+	return replyReader{in: bufio.NewReaderSize(r, maxLine)}
 }
 
 // next returns the next reply: a string, []byte, int64, nil, []any of such, or a
 // redis.Error as a value.
-func (r replyReader) next() (any, error) {
+func (r *replyReader) next() (any, error) {
 	line, err := r.in.ReadSlice('\n')
 	if err != nil {
 		return nil, err
@@ -39,10 +42,11 @@ func (r replyReader) next() (any, error) {
 }
 
 // bulk returns the n bytes that follow; fewer than none is nil.
-func (r replyReader) bulk(n int) (any, error) {
+func (r *replyReader) bulk(n int) (any, error) {
 	if n < 0 {
 		return nil, nil
 	}
+	r.size += n
 	p := make([]byte, n)
 	if _, err := io.ReadFull(r.in, p); err != nil {
 		return nil, err
@@ -52,7 +56,7 @@ func (r replyReader) bulk(n int) (any, error) {
 }
 
 // array returns the n replies that follow; fewer than none is nil.
-func (r replyReader) array(n int) (any, error) {
+func (r *replyReader) array(n int) (any, error) {
 	if n < 0 {
 		return nil, nil
 	}

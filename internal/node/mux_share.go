@@ -20,6 +20,14 @@ const (
 	// shareFor is for how many calls they go on sharing, although fewer than that
 	// are under way.
 	shareFor = 64
+	// apartFor is for how many calls they do not share after sharing has turned out
+	// to be slow, and maxApart how many calls may be under way then: a connection
+	// for each of more would be slower still.
+	apartFor = 1024
+	maxApart = 64
+	// heavyReply is how many bytes a reply may have that holds nobody up.
+	heavyReply = 32 << 10
+	maxPart    = 128 // calls that one heavy reply keeps from sharing, at most
 	// maxBeside is how many calls may pass the shared connection by, over the pool,
 	// while it is held up.
 	maxBeside = 8
@@ -34,6 +42,7 @@ type sharing struct {
 	under    atomic.Int32        // calls under way
 	beside   atomic.Int32        // of those, calls that passed a mux by that is held up
 	warm     atomic.Int32        // calls that are to share whatever is under way
+	apart    atomic.Int32        // calls that are not to share
 
 	mu      sync.Mutex // protects following fields
 	dialing *muxDial   // nil if nobody dials
@@ -79,7 +88,26 @@ func (s *sharing) enter() {
 }
 
 // sociable reports whether a call is to share.
-func (s *sharing) sociable() bool { return s.warm.Load() > 0 }
+func (s *sharing) sociable() bool {
+	if s.apart.Load() > 0 && s.under.Load() <= maxApart {
+		s.apart.Add(-1)
+		return false
+	}
+	return s.warm.Load() > 0
+}
+
+// part keeps some more calls from sharing.
+func (s *sharing) part(calls int) {
+	s.apart.Store(min(max(s.apart.Load(), 0)+int32(calls), apartFor))
+}
+
+// weigh takes note of a reply of n bytes. One that kept others waiting for as long
+// as hundreds of small ones would is likely to be followed by its like.
+func (s *sharing) weigh(n int) {
+	if n >= heavyReply {
+		s.part(min(n/(heavyReply/4), maxPart))
+	}
+}
 
 // doPooled runs a command over a connection of the pool.
 func (n *Node) doPooled(ctx context.Context, cmd string, args []any) (any, error) {

@@ -71,7 +71,7 @@ func TestManyCallersOfOneConnectionEachGetTheirOwnReply(t *testing.T) {
 				}
 				assert.NoError(t, w.assertEcho(t, t.Context(), i, padding))
 			})
-			assert.Less(t, w.Pool().ActiveCount(), 16, "callers take connections of the pool")
+			assert.Less(t, w.Pool().ActiveCount(), 128, "callers take connections of the pool")
 			w.Close()
 		})
 	}
@@ -273,5 +273,22 @@ func TestAnErrorReplyOverASharedConnectionIsTheCallersAndEvidence(t *testing.T) 
 	f.Resume()
 	assert.Contains(t, w.classes(), health.Refusing)
 	crowd(32, 320, func(i int) { assert.NoError(t, w.assertEcho(t, t.Context(), i, "")) })
+	w.Close()
+}
+
+func TestCallsDoNotShareWhileRepliesAreLarge(t *testing.T) {
+	redistest.NoLeaks(t)
+	s := redistest.Start(t)
+	w := watchURL(t, s.URL(), "")
+	large := strings.Repeat("x", 1<<20)
+	s.Do("SET", "large", large)
+	warmUp(t, w)
+	require.Less(t, w.Pool().ActiveCount(), 3)
+	crowd(16, 200, func(int) {
+		got, err := redis.String(w.share(t, t.Context(), "GET", "large"))
+		assert.NoError(t, err)
+		assert.Len(t, got, len(large))
+	})
+	assert.Greater(t, w.Pool().ActiveCount(), 3, "large replies stand in one line")
 	w.Close()
 }
