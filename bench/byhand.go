@@ -1,6 +1,10 @@
 package main
 
 import (
+	"cmp"
+	"reflect"
+	"slices"
+
 	"github.com/gomodule/redigo/redis"
 )
 
@@ -27,13 +31,19 @@ func setIn(pool *redis.Pool, key string, value []byte) error {
 	return err
 }
 
+// address is one of a pool, for an order among pools.
+func address(pool *redis.Pool) uintptr { return reflect.ValueOf(pool).Pointer() }
+
 // exchange borrows a connection for each group of keys, writes all of them, and
-// reads only then: the best that can be done with pools, without a goroutine.
+// reads only then: the best that can be done with pools, without a goroutine. All
+// callers borrow in the same order, or pools with a limit would have them wait for
+// each other.
 func exchange(keys []string, of poolOf, send, receive func(redis.Conn, group[*redis.Pool]) error) error {
 	groups, err := split(keys, of)
 	if err != nil {
 		return err
 	}
+	slices.SortFunc(groups, func(a, b group[*redis.Pool]) int { return cmp.Compare(address(a.node), address(b.node)) })
 	conns := make([]redis.Conn, len(groups))
 	for i, g := range groups {
 		conns[i] = g.node.Get()

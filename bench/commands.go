@@ -19,7 +19,7 @@ func commandSteps(s settings) [][]step {
 		for _, callers := range s.goroutines {
 			steps = append(steps, step{
 				part: commands, op: op, callers: callers, nodes: servers, keys: min(s.commandKeys, held/op.size),
-				rounds: s.roundsOf(op), slice: s.slice, kinds: s.kindsFor(op),
+				rounds: s.roundsOf(op, callers), slice: s.slice, kinds: s.kindsFor(op),
 			})
 		}
 		all = append(all, steps)
@@ -28,7 +28,8 @@ func commandSteps(s settings) [][]step {
 }
 
 // compareCommands measures every operation at each number of goroutines, and
-// writes a table as soon as one is done.
+// writes a table as soon as one is done. With an error it returns what was
+// measured before.
 func compareCommands(ctx context.Context, s settings, out io.Writer, progress *progress) ([]outcome, error) {
 	r, err := startRig(ctx, servers)
 	if err != nil {
@@ -47,30 +48,31 @@ func compareCommands(ctx context.Context, s settings, out io.Writer, progress *p
 		if op.size != filled {
 			progress.say("fill %d servers with values of %s", servers, bytesText(op.size))
 			if err := fill(ctx, r.addrs, op.keysFor(keys), op.size); err != nil {
-				return nil, err
+				return all, err
 			}
 			filled = op.size
 		}
 		outcomes, err := runSteps(ctx, r, steps, keys, progress)
+		all = append(all, outcomes...)
 		if err != nil {
-			return nil, err
+			return all, err
 		}
 		if err := writeAll(out, commandTable(outcomes)); err != nil {
-			return nil, err
+			return all, err
 		}
-		all = append(all, outcomes...)
 	}
 	return all, writeAll(out, summaryTable(all), staleTable(all), borrows)
 }
 
-// runSteps runs steps on the same servers.
+// runSteps runs steps on the same servers. With an error it returns what was
+// measured before.
 func runSteps(ctx context.Context, r *rig, steps []step, keys []string, progress *progress) ([]outcome, error) {
 	var outcomes []outcome
 	for _, st := range steps {
 		progress.say("%v", st)
 		o, err := r.run(ctx, st, keys)
 		if err != nil {
-			return nil, err
+			return outcomes, err
 		}
 		progress.finish(st.estimate())
 		outcomes = append(outcomes, o)

@@ -36,7 +36,7 @@ func growthStep(s settings, id string, nodes, keys int) step {
 	op := operationOf(id)
 	return step{
 		part: growth, op: op, callers: growthCallers, nodes: nodes, keys: keys,
-		rounds: s.roundsOf(op), slice: s.slice, kinds: s.kindsFor(op),
+		rounds: s.roundsOf(op, growthCallers), slice: s.slice, kinds: s.kindsFor(op),
 	}
 }
 
@@ -46,19 +46,20 @@ func compareGrowth(ctx context.Context, s settings, out io.Writer, progress *pro
 	var all []outcome
 	for _, nodes := range s.growthNodes {
 		outcomes, err := runOn(ctx, nodes, nodeSteps(s, nodes), progress)
-		if err != nil {
-			return nil, fmt.Errorf("%d nodes: %w", nodes, err)
-		}
 		all = append(all, outcomes...)
+		if err != nil {
+			return all, fmt.Errorf("%d nodes: %w", nodes, err)
+		}
 	}
 	if err := writeAll(out, nodesTable(all)); err != nil {
-		return nil, err
+		return all, err
 	}
 	byKeys, err := runOn(ctx, servers, keySteps(s), progress)
+	all = append(all, byKeys...)
 	if err != nil || len(byKeys) == 0 {
 		return all, err
 	}
-	return append(all, byKeys...), writeAll(out, keysTable(byKeys))
+	return all, writeAll(out, keysTable(byKeys))
 }
 
 // runOn runs steps on servers of their own.

@@ -14,6 +14,11 @@ import (
 	"github.com/redisfluster/fluster/bench/internal/stats"
 )
 
+const (
+	stuck   = 3 * ioTimeout // after which a call will not end any more
+	hurried = time.Second   // the same if the run is broken off
+)
+
 // load is callers that do an operation with random keys through one client for
 // a while.
 type load struct {
@@ -92,6 +97,11 @@ func (l *load) run(ctx context.Context) (sample, error) {
 			}
 		})
 	}
+	gone := make(chan struct{})
+	go func() {
+		callers.Wait()
+		close(gone)
+	}()
 	before, err := usedBy(l.servers)
 	m := startMeter()
 	close(begin)
@@ -100,13 +110,30 @@ func (l *load) run(ctx context.Context) (sample, error) {
 	case <-ctx.Done():
 	}
 	over.Store(true)
-	callers.Wait()
+	if err := l.await(ctx, gone); err != nil {
+		return sample{}, err
+	}
 	r := m.stop()
 	after, afterErr := usedBy(l.servers)
 	if err := errors.Join(context.Cause(ctx), err, afterErr); err != nil {
 		return sample{}, err
 	}
 	return l.crew.tally().sample(r, after-before)
+}
+
+// await waits for all callers to be gone after their last call, which is when a
+// client that is stuck becomes known.
+func (l *load) await(ctx context.Context, gone <-chan struct{}) error {
+	patience := stuck
+	if ctx.Err() != nil {
+		patience = hurried
+	}
+	select {
+	case <-gone:
+		return nil
+	case <-time.After(patience):
+		return errors.Join(context.Cause(ctx), fmt.Errorf("calls are unanswered %v after the end", patience))
+	}
 }
 
 // work is one caller's part. A caller's time runs from reply to reply, so the

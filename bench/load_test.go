@@ -103,6 +103,20 @@ func TestAValueOfTheWrongSizeEndsTheLoad(t *testing.T) {
 	require.ErrorContains(t, err, "5 bytes")
 }
 
+func TestAStuckClientDoesNotKeepARunFromEnding(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	free := make(chan struct{})
+	defer close(free)
+	l, _ := loadOn(func(int64) ([]byte, error) {
+		cancel()
+		<-free
+		return make([]byte, 64), nil
+	})
+	_, err := l.run(ctx)
+	require.ErrorIs(t, err, context.Canceled)
+	require.ErrorContains(t, err, "unanswered")
+}
+
 func TestALoadThatIsCancelledEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	l, _ := loadOn(func(int64) ([]byte, error) {

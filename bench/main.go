@@ -39,15 +39,10 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 	}
 	defer stop()
 	before := machineLoad()
-	outcomes, err := compareAll(ctx, s, out, planned(s, log))
-	if err != nil {
-		return err
-	}
 	leftOut := leftOut(s)
-	if err := writeSurroundings(out, before, leftOut); err != nil {
-		return err
-	}
-	return writeFiles(s, outcomes, leftOut, before)
+	outcomes, err := compareAll(ctx, s, out, planned(s, log))
+	// What was measured before an error is written all the same.
+	return errors.Join(err, writeSurroundings(out, before, leftOut), writeFiles(s, outcomes, leftOut, before))
 }
 
 // planned returns a progress that knows of all the work.
@@ -71,7 +66,7 @@ func planned(s settings, log io.Writer) *progress {
 }
 
 // compareAll runs the parts that are wanted, writes their tables, and returns
-// the outcomes of commands.
+// the outcomes of commands, with an error those before it.
 func compareAll(ctx context.Context, s settings, out io.Writer, progress *progress) ([]outcome, error) {
 	if s.wants(routing) {
 		table, err := compareRouting(ctx, s, progress)
@@ -85,17 +80,17 @@ func compareAll(ctx context.Context, s settings, out io.Writer, progress *progre
 	var outcomes []outcome
 	if s.wants(commands) {
 		own, err := compareCommands(ctx, s, out, progress)
-		if err != nil {
-			return nil, err
-		}
 		outcomes = own
+		if err != nil {
+			return outcomes, err
+		}
 	}
 	if s.wants(growth) {
 		own, err := compareGrowth(ctx, s, out, progress)
-		if err != nil {
-			return nil, err
-		}
 		outcomes = append(outcomes, own...)
+		if err != nil {
+			return outcomes, err
+		}
 	}
 	return outcomes, nil
 }

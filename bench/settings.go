@@ -48,12 +48,18 @@ func (s settings) kindsFor(op operation) []kind {
 	})
 }
 
-// roundsOf is how often each client does an operation.
-func (s settings) roundsOf(op operation) int {
-	if op.main {
-		return s.rounds
+// heavy is how many keys are asked for at once in loads whose turns last long.
+const heavy = 100_000
+
+// roundsOf is how often each client does an operation with so many callers.
+func (s settings) roundsOf(op operation, callers int) int {
+	switch {
+	case callers*op.keys > heavy:
+		return max(s.rounds/3, 1)
+	case !op.main:
+		return max(s.rounds/2, 1)
 	}
-	return max(s.rounds/2, 1)
+	return s.rounds
 }
 
 // chosen reports whether one is in a list, of which the empty one has all.

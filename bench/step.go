@@ -30,9 +30,12 @@ type step struct {
 // hardly get to its first call.
 func (st step) length() time.Duration { return st.slice + st.slice*time.Duration(st.callers)/2048 }
 
-// estimate is how long the step should take.
+// estimate is how long the step should take: each turn ends with the replies to
+// what all callers have asked for.
 func (st step) estimate() time.Duration {
-	return time.Duration(len(st.kinds)*(st.rounds+1)) * (st.length() + aside)
+	const perCall, perKey = 20 * time.Microsecond, 2 * time.Microsecond
+	last := time.Duration(st.callers) * (perCall + time.Duration(st.op.keys)*perKey)
+	return time.Duration(len(st.kinds)*(st.rounds+1)) * (st.length() + last + aside)
 }
 
 func (st step) String() string {

@@ -44,8 +44,9 @@ func commandTable(outcomes []outcome) *report.Table {
 	table := &report.Table{
 		Title:  st.op.title,
 		Header: append([]string{"client", "goroutines"}, figureColumns...),
-		Remark: fmt.Sprintf("%d servers on this machine, %d keys, %d rounds for each client, of %v and, with many "+
-			"goroutines, longer. An operation is one call.%s", st.nodes, st.keys, st.rounds, st.slice, failures(outcomes)),
+		Remark: fmt.Sprintf("%d servers on this machine, %d keys, %d rounds for each client, of %v; with many "+
+			"goroutines they are longer and may be fewer. An operation is one call.%s",
+			st.nodes, st.keys, st.rounds, st.slice, failures(outcomes)),
 	}
 	for _, o := range outcomes {
 		addRows(table, o, o.callers)

@@ -171,8 +171,10 @@ func TestWhoIsComparedCanBeChosen(t *testing.T) {
 	s := settings{clients: []string{doerID, plainInTurnID}, operations: []string{"get-64"}, rounds: 7}
 	assert.Len(t, s.kindsFor(operationOf("get-64")), 1)
 	assert.Len(t, s.kindsFor(operationOf(mgetID)), 2)
-	assert.Equal(t, 7, s.roundsOf(operationOf("get-64")))
-	assert.Equal(t, 3, s.roundsOf(operationOf("get-16")))
+	assert.Equal(t, 7, s.roundsOf(operationOf("get-64"), 4096))
+	assert.Equal(t, 3, s.roundsOf(operationOf("get-16"), 8))
+	assert.Equal(t, 7, s.roundsOf(operationOf(mgetID), 512))
+	assert.Equal(t, 2, s.roundsOf(operationOf(mgetID), 4096))
 	s.goroutines = []int{2, 4}
 	steps := commandSteps(s)
 	require.Len(t, steps, 1)
