@@ -292,3 +292,41 @@ func TestCallsDoNotShareWhileRepliesAreLarge(t *testing.T) {
 	assert.Greater(t, w.Pool().ActiveCount(), 3, "large replies stand in one line")
 	w.Close()
 }
+
+func TestASharedConnectionOutlivesItsTimeLimitWhileNothingIsDue(t *testing.T) {
+	redistest.NoLeaks(t)
+	const limit = 300 * time.Millisecond
+	ca := redistest.NewCA(t)
+	secure, plain := redistest.StartTLS(t, ca, ca.Server()), redistest.Start(t)
+	for name, w := range map[string]*watched{
+		"plain": watchURL(t, plain.URL(), "?read_timeout=300ms"),
+		"TLS":   watchURL(t, secure.URL(), "?read_timeout=300ms&"+trusting(t, secure)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			_ = w.busiest(t)
+			before := w.busiest(t)
+			begun := time.Now()
+			redistest.WaitFor(t, longEnough, func() bool { return time.Since(begun) > 3*limit }, "time passes")
+			assert.Equal(t, before, w.busiest(t), "the shared connection is new")
+			assert.Empty(t, w.accusations())
+			w.Close()
+		})
+	}
+}
+
+// busiest returns the server's number for the connection that most of many calls
+// go over.
+func (w *watched) busiest(t testing.TB) (busiest int64) {
+	var mu sync.Mutex
+	calls := make(map[int64]int)
+	crowd(32, 2000, func(int) {
+		id, err := redis.Int64(w.share(t, t.Context(), "CLIENT", "ID"))
+		assert.NoError(t, err)
+		mu.Lock()
+		defer mu.Unlock()
+		if calls[id]++; calls[id] > calls[busiest] {
+			busiest = id
+		}
+	})
+	return busiest
+}
