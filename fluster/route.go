@@ -72,7 +72,14 @@ func (c *FlusterCluster) GetContext(ctx context.Context) (redis.Conn, error) {
 // the calls. Nothing else is ever sent twice. A command that blocks is waited for
 // as long as it was told to wait.
 //
-// Do uses connections of the nodes' pools. It blocks; it is safe for concurrent use.
+// While three calls or more are under way on a node whose pool ParseNode built, they
+// share one connection, beside those of the pool, and are written and read together.
+// A call whose context ends leaves it good; its command may have run. Commands that
+// block, leave a state on a connection or have more than 16 KiB of arguments go over
+// the pool's connections, and so does everything while few calls are under way,
+// replies are large or the process is short of processors.
+//
+// Do blocks; it is safe for concurrent use.
 func (c *FlusterCluster) Do(ctx context.Context, cmd string, args ...any) (any, error) {
 	return c.router.Do(ctx, cmd, args)
 }
