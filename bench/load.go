@@ -136,10 +136,11 @@ func (l *load) await(ctx context.Context, gone <-chan struct{}) error {
 	}
 }
 
-// work is one caller's part. A caller's time runs from reply to reply, so the
+// work is one caller's part, of one call at least. A caller's time runs from reply to reply, so the
 // choice of keys is in it.
 func (c *caller) work(l *load, over *atomic.Bool) error {
-	for begun := time.Now(); !over.Load(); {
+	begun := time.Now()
+	for first := true; first || !over.Load(); first = false {
 		for i := range c.keys {
 			c.keys[i] = l.keys[c.random.IntN(len(l.keys))]
 		}

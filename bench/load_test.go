@@ -51,6 +51,14 @@ func TestALoadCountsEveryCall(t *testing.T) {
 	assert.Zero(t, s.failed)
 }
 
+func TestEveryCallerCallsOnceAtLeast(t *testing.T) {
+	l, f := loadOn(func(int64) ([]byte, error) { return make([]byte, 64), nil })
+	l.length = 1
+	_, err := l.run(t.Context())
+	require.NoError(t, err)
+	assert.GreaterOrEqual(t, f.calls.Load(), int64(3))
+}
+
 func TestALoadForgetsTheOneBefore(t *testing.T) {
 	l, f := loadOn(func(int64) ([]byte, error) { return make([]byte, 64), nil })
 	_, err := l.run(t.Context())
