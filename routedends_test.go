@@ -205,3 +205,97 @@ func TestClosingTheClusterEndsEveryRoutedCall(t *testing.T) {
 		assert.Equal(t, st.PoolStats.IdleCount, st.PoolStats.ActiveCount, "node %s", st.Name)
 	}
 }
+
+func TestCloseDoesNotWaitForWhatBlocksAndWasNotFlushed(t *testing.T) {
+	f := startFleet(t, 1, quick, fluster.Config{})
+	conn := f.Get()
+	require.NoError(t, conn.Send("BLPOP", "queue", 0))
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		_ = conn.Close()
+	}()
+	select {
+	case <-closed:
+	case <-time.After(patient):
+		t.Fatal("Close waits for a push")
+	}
+	f.servers[0].Do("RPUSH", "queue", "item")
+	assert.Equal(t, int64(1), f.servers[0].Do("LLEN", "queue"), "nobody took it")
+}
+
+func TestAScriptThatSaysNoscriptItselfRunsOnceOverASharedConnection(t *testing.T) {
+	f := openFleet(t, 1, "", fluster.Config{})
+	sha, err := redis.String(f.Do(t.Context(), "SCRIPT", "LOAD", "redis.call('INCR', KEYS[1]); return redis.error_reply('NOSCRIPT of my own')"))
+	require.NoError(t, err)
+	_, err = f.Do(t.Context(), "EVALSHA", sha, 1, "n")
+	require.ErrorContains(t, err, "NOSCRIPT of my own")
+	n, err := redis.Int(f.Do(t.Context(), "GET", "n"))
+	require.NoError(t, err)
+	assert.Equal(t, 1, n)
+
+	f.servers[0].Do("SCRIPT", "FLUSH") // and one that is really lacking is loaded
+	_, err = f.Do(t.Context(), "EVALSHA", sha, 1, "n")
+	require.ErrorContains(t, err, "NOSCRIPT of my own")
+	n, err = redis.Int(f.Do(t.Context(), "GET", "n"))
+	require.NoError(t, err)
+	assert.Equal(t, 2, n)
+}
+
+func TestALimitOfOneCallsOwnHoldsAmongMany(t *testing.T) {
+	f := openFleet(t, 1, "&read_timeout=200ms", fluster.Config{})
+	var wg sync.WaitGroup
+	stop := make(chan struct{})
+	for range 6 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					_, _ = f.Do(t.Context(), "GET", "n")
+				}
+			}
+		})
+	}
+	conn := f.Get()
+	defer conn.Close()
+	reply, err := redis.DoWithTimeout(conn, patient, "BLPOP", "never", 0.5)
+	close(stop)
+	wg.Wait()
+	assert.NoError(t, err)
+	assert.Nil(t, reply)
+}
+
+func TestAnErrorOfThePipelineDoesNotMakeItsLastCommandSafe(t *testing.T) {
+	f := startFleet(t, 2, quick, fluster.Config{})
+	a, b := keyOf(t, f.FlusterCluster, "a"), keyOf(t, f.FlusterCluster, "b")
+	conn := f.Get()
+	defer conn.Close()
+	require.NoError(t, conn.Send("RENAME", a, b))
+	reply, err := redis.Int(conn.Do("INCR", a))
+	require.ErrorIs(t, err, fluster.ErrCrossNode)
+	assert.Zero(t, reply, "redigo's helpers look at the error first")
+	assert.False(t, fluster.SafeToRetry(err), "INCR ran")
+	assert.True(t, fluster.MaybeExecuted(err))
+}
+
+func TestEachRefusesWhatWouldStayWithAPooledConnection(t *testing.T) {
+	f := startFleet(t, 2, quick, fluster.Config{})
+	for _, cmd := range [][]any{{"SELECT", 3}, {"SSUBSCRIBE", "ch"}, {"MULTI"}, {"CLIENT", "REPLY", "OFF"}} {
+		_, err := f.Each(t.Context(), fluster.AllNodes(), cmd[0].(string), cmd[1:]...)
+		assert.ErrorIs(t, err, fluster.ErrRefused, "%v", cmd)
+	}
+}
+
+func TestAnUnknownCommandDoesNotWaitForTheConnectionThatItsCallerHolds(t *testing.T) {
+	f := openFleet(t, 1, "&pool_size=1&pool_wait=true", fluster.Config{})
+	conn := f.Get()
+	defer conn.Close()
+	_, err := conn.Do("WATCH", "k")
+	require.NoError(t, err)
+	_, err = conn.Do("NOSUCHCMD", "k")
+	assert.Error(t, err)
+	_, err = conn.Do("UNWATCH")
+	assert.NoError(t, err)
+}

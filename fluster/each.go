@@ -80,17 +80,19 @@ func AnyNode() Targets {
 	}}
 }
 
-// Each runs one command on each of some nodes at once, whatever the command is, and
-// returns every node's reply and error, in the order of Config.Nodes or of the
+// Each runs one command on each of some nodes at once and returns every node's reply and error, in the order of Config.Nodes or of the
 // names given. The error joins those of the nodes that failed, as a NodesError; the
 // replies of the others are there all the same. Nothing is repeated. It returns
 // soon after ctx ends.
 //
-// The command goes over pooled connections: what changes a connection's state is
-// for Node and its pool.
+// The command goes over pooled connections. One that would change its connection
+// for whoever has it next, such as SELECT, is ErrRefused.
 func (c *FlusterCluster) Each(ctx context.Context, to Targets, cmd string, args ...any) ([]NodeReply, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
+	}
+	if c.router.Lasting(cmd, args) {
+		return nil, fmt.Errorf("%w: %s changes a connection of the pool for whoever has it next", ErrRefused, cmd)
 	}
 	s := c.snapshot.Load()
 	if to.choose == nil {

@@ -54,8 +54,8 @@ type NodeError = node.Error
 func SafeToRetry(err error) bool {
 	var many *NodesError
 	if !errors.As(err, &many) {
-		return node.SafeToRetry(err) || errors.Is(err, ErrClusterEmpty) ||
-			errors.Is(err, ErrCrossNode) || errors.Is(err, ErrRefused)
+		return !node.MaybeExecuted(err) && (node.SafeToRetry(err) || errors.Is(err, ErrClusterEmpty) ||
+			errors.Is(err, ErrCrossNode) || errors.Is(err, ErrRefused))
 	}
 	for _, f := range many.Failed {
 		if !SafeToRetry(f.Err) {
@@ -71,7 +71,7 @@ func SafeToRetry(err error) bool {
 // nodes had a part in, it is true if any part was executed, or may have been.
 func MaybeExecuted(err error) bool {
 	var many *NodesError
-	if !errors.As(err, &many) {
+	if node.MaybeExecuted(err) || !errors.As(err, &many) {
 		return node.MaybeExecuted(err)
 	}
 	return len(many.Failed) < many.Total ||

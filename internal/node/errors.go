@@ -52,14 +52,19 @@ var _ net.Error = (*Error)(nil)
 // executed all the same: bytes of it had left when the connection failed. An
 // error reply is an answer, so it is false for that.
 func MaybeExecuted(err error) bool {
+	var begun begunError
 	var e *Error
-	return errors.As(err, &e) && e.maybe
+	return errors.As(err, &begun) || errors.As(err, &e) && e.maybe
 }
 
 // SafeToRetry reports whether the command that failed with err cannot have
 // been executed: it was never sent in full, or the server refused it before
 // it ran.
 func SafeToRetry(err error) bool {
+	var begun begunError
+	if errors.As(err, &begun) {
+		return false
+	}
 	var e *Error
 	if errors.As(err, &e) {
 		return !e.maybe
@@ -70,6 +75,15 @@ func SafeToRetry(err error) bool {
 	}
 	return errors.Is(err, ErrClosed) || errors.Is(err, redis.ErrPoolExhausted)
 }
+
+// begunError is an error of a call of which a part has run.
+type begunError struct{ error }
+
+func (e begunError) Unwrap() error { return e.error }
+
+// Begun returns err for a call of which a part has run, whatever err says of the
+// rest: MaybeExecuted holds for it, and SafeToRetry does not.
+func Begun(err error) error { return begunError{err} }
 
 // Unsent returns err for a command that was not sent because of it: it is safe to
 // retry, whatever err says of others.

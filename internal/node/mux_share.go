@@ -56,8 +56,8 @@ type sharing struct {
 //
 // It returns when ctx ends, with its error, and leaves the connection good.
 func (n *Node) Do(ctx context.Context, cmd string, args []any) (reply any, shared bool, err error) {
-	if !n.shared.possible.Load() || len(args) > maxSharedArgs {
-		return nil, false, nil
+	if _, own := ctx.(readLimited); own || !n.shared.possible.Load() || len(args) > maxSharedArgs {
+		return nil, false, nil // a limit of one call's own is not for all who share
 	}
 	plain, size := plainArgs(args)
 	if size > maxSharedSize {

@@ -84,9 +84,8 @@ func (c *Conn) Close() error {
 func (c *Conn) closing() (sub *subscription, over bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.span != nil {
-		c.span.endWaits()
-	}
+	c.outfit()
+	c.span.endWaits()
 	return c.sub, c.err != nil
 }
 
@@ -191,12 +190,13 @@ func (c *Conn) collectAll(ctx context.Context) (any, error) {
 	return replies, first
 }
 
-// collectLast returns the last of the replies that are due, and the first error.
+// collectLast returns the last of the replies that are due, and the first error. If
+// that is another command's, it is none by which the last may be sent again.
 func (c *Conn) collectLast(ctx context.Context) (any, error) {
 	var last any
-	var first error
+	var first, own error
 	err := c.drain(ctx, func(value any, err error) {
-		last = value
+		last, own = value, err
 		if first == nil {
 			first = err
 		}
@@ -204,7 +204,15 @@ func (c *Conn) collectLast(ctx context.Context) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if own == nil && first != nil && mayMislead(first) {
+		first = node.Begun(first)
+	}
 	return last, first
+}
+
+// mayMislead reports an error that says that its command did not run.
+func mayMislead(err error) bool {
+	return node.SafeToRetry(err) || errors.Is(err, ErrCrossNode) || errors.Is(err, ErrRefused)
 }
 
 // drain flushes and reads all replies that are due. It ends early when the

@@ -177,15 +177,36 @@ func (r *Router) fetch(ctx context.Context, c *call, keys []int) ([]any, error) 
 }
 
 // on runs a command on one node: over what all callers share, if it may, or over a
-// connection of the pool. A script that the node lacks takes the latter.
+// connection of the pool.
 func (r *Router) on(ctx context.Context, n int, cmd string, args []any, info *command.Info) (any, error) {
 	if mayShare(info, args) {
 		reply, shared, err := r.cluster.Do(ctx, n, cmd, args)
-		if shared && !r.scripts.lacks(cmd, err) {
+		switch {
+		case shared && r.scripts.lacks(cmd, err):
+			return r.reload(ctx, n, cmd, args, err)
+		case shared:
 			return reply, err
 		}
 	}
 	return r.onOwn(ctx, n, cmd, args, info)
+}
+
+// reload gives a node the script that it said it lacks, over a connection of its
+// pool, and runs the call there.
+func (r *Router) reload(ctx context.Context, n int, cmd string, args []any, lacking error) (any, error) {
+	conn, err := r.cluster.Pool(n).GetContext(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	return r.scripts.reload(ctx, conn, cmd, args, lacking)
+}
+
+// Lasting reports a command that changes the connection that it goes over, for
+// whoever has that next.
+func (r *Router) Lasting(cmd string, args []any) bool {
+	info, err := command.Lookup(cmd, args)
+	return err == nil && info.Stateful
 }
 
 // mayShare reports a command that leaves nothing behind on its connection and does

@@ -5,11 +5,16 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/gomodule/redigo/redis"
 
 	"github.com/redisfluster/fluster/internal/command"
 )
+
+// describeWithin bounds the question. Whoever asks may hold the only connection that
+// a full pool has.
+const describeWithin = time.Second
 
 // maxLearned bounds how many commands are remembered, typing errors included.
 const maxLearned = 1000
@@ -46,6 +51,8 @@ func (r *Router) describe(ctx context.Context, name string) (*command.Info, erro
 	if err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, describeWithin)
+	defer cancel()
 	entries, err := redis.Values(r.on(ctx, live[0], "COMMAND", []any{"INFO", name}, nil))
 	if err != nil {
 		return nil, err

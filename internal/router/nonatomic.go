@@ -94,14 +94,10 @@ func (s *spread) read(ctx context.Context, k int, cmd string, more ...any) (any,
 }
 
 // halfDone is the error of a call of which something was done before err ended
-// it, or nobody knows what; the text says what. That of a step which is safe to
-// retry is not wrapped: of the call as a whole it would not be true.
+// it, or nobody knows what; the text says what. Whatever is true of the last step,
+// the call as a whole may have been executed.
 func (s *spread) halfDone(err error, format string, args ...any) error {
-	done := fmt.Sprintf(format, args...)
-	if node.SafeToRetry(err) {
-		return fmt.Errorf("fluster: %s: %s: %v", s.name(), done, err) //nolint:errorlint // on purpose, see above
-	}
-	return fmt.Errorf("fluster: %s: %s: %w", s.name(), done, err)
+	return fmt.Errorf("fluster: %s: %s: %w", s.name(), fmt.Sprintf(format, args...), node.Begun(err))
 }
 
 // firstOf returns the first error of several.

@@ -117,7 +117,7 @@ func TestAnItemThatIsNowhereIsTheReplyBesideTheError(t *testing.T) {
 
 func TestAMemberIsNotLostWhereItCannotBeRemoved(t *testing.T) {
 	h := newHalf(t)
-	for reply, maybe := range map[string]bool{loading: false, "": true} {
+	for _, reply := range []string{loading, ""} {
 		h.answer(map[string]func() []byte{"SISMEMBER": fixed(":1\r\n"), "SREM": func() []byte {
 			if reply == "" {
 				h.fake.Drop()
@@ -126,7 +126,7 @@ func TestAMemberIsNotLostWhereItCannotBeRemoved(t *testing.T) {
 		}})
 		_, err := h.do(context.Background(), "SMOVE b:set a:set m")
 		require.ErrorContains(t, err, `SMOVE: the member was put into "a:set" on A, but not surely removed from "b:set" on B`)
-		assert.Equal(t, maybe, node.MaybeExecuted(err))
+		assert.True(t, node.MaybeExecuted(err), "a part of it was")
 		assert.False(t, node.SafeToRetry(err))
 		assert.Equal(t, int64(1), h.real.Do("SISMEMBER", "a:set", "m"))
 	}

@@ -171,11 +171,16 @@ func (c *Conn) flush() error {
 	return nil
 }
 
-// leg returns the leg on a node. The caller holds c.mu.
-func (c *Conn) leg(n int) *leg {
+// outfit makes what the first flush needs, and Close. The caller holds c.mu.
+func (c *Conn) outfit() {
 	if c.legs == nil {
 		c.legs, c.span = make(map[int]*leg), newSpan()
 	}
+}
+
+// leg returns the leg on a node. The caller holds c.mu.
+func (c *Conn) leg(n int) *leg {
+	c.outfit()
 	l := c.legs[n]
 	if l == nil {
 		l = newLeg(c.router, n, c.span)
