@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -28,11 +29,12 @@ func printable(reply any) string {
 	case []byte:
 		return fmt.Sprintf("%q", reply)
 	case []any:
-		all := "["
+		var all strings.Builder
+		all.WriteString("[")
 		for _, r := range reply {
-			all += " " + printable(r)
+			all.WriteString(" " + printable(r))
 		}
-		return all + " ]"
+		return all.String() + " ]"
 	}
 	return fmt.Sprintf("%v", reply)
 }

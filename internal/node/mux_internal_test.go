@@ -55,9 +55,18 @@ func TestArgumentsAreWrittenAsRedigoWritesThem(t *testing.T) {
 	args := []any{
 		"", "text", "\r\n", []byte(nil), []byte("bytes"), 0, -1, math.MaxInt, math.MinInt,
 		int64(math.MinInt64), 0.1, 1e300, math.Inf(-1), math.NaN(), math.Copysign(0, -1), true, false, nil,
-		int8(-8), uint64(math.MaxUint64), float32(0.1), 'r', named("named"), spoken{1}, &spoken{2}, listened{1, 2},
-		errors.New("error"), time.Second, map[string]int{"a": 1},
-		wrapped{"inner"}, wrapped{7}, wrapped{nil}, wrapped{wrapped{"twice"}}, wrapped{named("n")}, wrapped{[]byte("b")},
+		int8(-8), uint64(math.MaxUint64), float32(0.1), 'r', named("named"),
+		spoken{1},
+		&spoken{2},
+		listened{1, 2},
+		errors.New("error"), time.Second,
+		map[string]int{"a": 1},
+		wrapped{"inner"},
+		wrapped{7},
+		wrapped{nil},
+		wrapped{wrapped{"twice"}},
+		wrapped{named("n")},
+		wrapped{[]byte("b")},
 	}
 	for _, arg := range args {
 		assert.Equal(t, string(redigos(t, "CMD", []any{arg})), string(ours("CMD", []any{arg})), "%T %v", arg, arg)

@@ -35,7 +35,7 @@ func crowd(goroutines, calls int, f func(i int)) {
 }
 
 // share runs a command as callers of the cluster do.
-func (w *watched) share(t testing.TB, ctx context.Context, cmd string, args ...any) (any, error) {
+func (w *watched) share(ctx context.Context, t testing.TB, cmd string, args ...any) (any, error) {
 	reply, shared, err := w.Do(ctx, cmd, args)
 	if !shared {
 		t.Error("the command cannot be shared")
@@ -43,10 +43,10 @@ func (w *watched) share(t testing.TB, ctx context.Context, cmd string, args ...a
 	return reply, err
 }
 
-// requireEcho asks for a reply that nobody else gets.
-func (w *watched) assertEcho(t testing.TB, ctx context.Context, i int, padding string) error {
+// assertEcho asks for a reply that nobody else gets.
+func (w *watched) assertEcho(ctx context.Context, t testing.TB, i int, padding string) error {
 	want := fmt.Sprint("nonce ", i, padding)
-	got, err := redis.String(w.share(t, ctx, "ECHO", want))
+	got, err := redis.String(w.share(ctx, t, "ECHO", want))
 	if err == nil {
 		assert.Equal(t, want, got, "another call's reply")
 	}
@@ -69,7 +69,7 @@ func TestManyCallersOfOneConnectionEachGetTheirOwnReply(t *testing.T) {
 				if i%50 == 0 {
 					padding = big
 				}
-				assert.NoError(t, w.assertEcho(t, t.Context(), i, padding))
+				assert.NoError(t, w.assertEcho(t.Context(), t, i, padding))
 			})
 			assert.Less(t, w.Pool().ActiveCount(), 128, "callers take connections of the pool")
 			w.Close()
@@ -84,13 +84,13 @@ func TestACallerWhoLeavesTakesNobodyElsesReply(t *testing.T) {
 	crowd(64, 20_000, func(i int) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rand.IntN(400))*time.Microsecond)
 		defer cancel()
-		if err := w.assertEcho(t, ctx, i, ""); err != nil {
+		if err := w.assertEcho(ctx, t, i, ""); err != nil {
 			assert.ErrorIs(t, err, context.DeadlineExceeded)
 			left.Add(1)
 		}
 	})
 	assert.Positive(t, left.Load(), "nobody left")
-	crowd(64, 1000, func(i int) { assert.NoError(t, w.assertEcho(t, t.Context(), i, "")) })
+	crowd(64, 1000, func(i int) { assert.NoError(t, w.assertEcho(t.Context(), t, i, "")) })
 	assert.Empty(t, w.accusations())
 	w.Close()
 }
@@ -103,7 +103,7 @@ func gather(t *testing.T, w *watched, f *redistest.Fake, n int) func() []error {
 	errs := make([]error, n)
 	var wg sync.WaitGroup
 	for i := range n {
-		wg.Go(func() { _, errs[i] = w.share(t, t.Context(), "INCR", "n") })
+		wg.Go(func() { _, errs[i] = w.share(t.Context(), t, "INCR", "n") })
 	}
 	return func() []error {
 		wg.Wait()
@@ -115,7 +115,7 @@ func gather(t *testing.T, w *watched, f *redistest.Fake, n int) func() []error {
 func warmUp(t testing.TB, w *watched) {
 	t.Helper()
 	crowd(16, 200, func(int) {
-		_, err := w.share(t, context.Background(), "PING")
+		_, err := w.share(context.Background(), t, "PING")
 		assert.NoError(t, err)
 	})
 }
@@ -136,7 +136,7 @@ func TestWhatIsSaidOfACallOnABrokenSharedConnectionIsTrue(t *testing.T) {
 		}
 		var ok, maybe, safe atomic.Int64
 		crowd(callers, callers, func(int) {
-			_, err := w.share(t, t.Context(), "INCR", "n")
+			_, err := w.share(t.Context(), t, "INCR", "n")
 			switch {
 			case err == nil:
 				ok.Add(1)
@@ -201,7 +201,7 @@ func TestCloseEndsSharedCalls(t *testing.T) {
 		if i == 5000 {
 			closing.Do(w.Close)
 		}
-		if err := w.assertEcho(t, t.Context(), i, ""); err != nil {
+		if err := w.assertEcho(t.Context(), t, i, ""); err != nil {
 			assert.ErrorIs(t, err, node.ErrClosed)
 			after.Add(1)
 		}
@@ -220,13 +220,13 @@ func TestAKilledServersSharedCallsFailAndComeBack(t *testing.T) {
 		if i == 1000 {
 			s.Kill()
 		}
-		if w.assertEcho(t, t.Context(), i, "") != nil {
+		if w.assertEcho(t.Context(), t, i, "") != nil {
 			failed.Add(1)
 		}
 	})
 	assert.Positive(t, failed.Load())
 	s.Restart()
-	crowd(64, 1000, func(i int) { assert.NoError(t, w.assertEcho(t, t.Context(), i, "")) })
+	crowd(64, 1000, func(i int) { assert.NoError(t, w.assertEcho(t.Context(), t, i, "")) })
 	w.Close()
 }
 
@@ -240,7 +240,7 @@ func TestACallerWhoseContextEndsIsLetGoByAFrozenServer(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 32 {
 		wg.Go(func() {
-			err := w.assertEcho(t, ctx, i, "")
+			err := w.assertEcho(ctx, t, i, "")
 			assert.ErrorIs(t, err, context.Canceled)
 		})
 	}
@@ -248,7 +248,7 @@ func TestACallerWhoseContextEndsIsLetGoByAFrozenServer(t *testing.T) {
 	cancel()
 	wg.Wait()
 	f.Resume()
-	crowd(64, 500, func(i int) { assert.NoError(t, w.assertEcho(t, t.Context(), 1000+i, "")) })
+	crowd(64, 500, func(i int) { assert.NoError(t, w.assertEcho(t.Context(), t, 1000+i, "")) })
 	w.Close()
 }
 
@@ -270,13 +270,13 @@ func TestAnErrorReplyOverASharedConnectionIsTheCallersAndEvidence(t *testing.T) 
 	warmUp(t, w)
 	f.Fail("READONLY You can't write against a read only replica.")
 	crowd(32, 32, func(int) {
-		_, err := w.share(t, t.Context(), "INCR", "n")
+		_, err := w.share(t.Context(), t, "INCR", "n")
 		var reply redis.Error
 		assert.ErrorAs(t, err, &reply)
 	})
 	f.Resume()
 	assert.Contains(t, w.classes(), health.Refusing)
-	crowd(32, 320, func(i int) { assert.NoError(t, w.assertEcho(t, t.Context(), i, "")) })
+	crowd(32, 320, func(i int) { assert.NoError(t, w.assertEcho(t.Context(), t, i, "")) })
 	w.Close()
 }
 
@@ -289,7 +289,7 @@ func TestCallsDoNotShareWhileRepliesAreLarge(t *testing.T) {
 	warmUp(t, w)
 	require.Less(t, w.Pool().ActiveCount(), 3)
 	crowd(16, 200, func(int) {
-		got, err := redis.String(w.share(t, t.Context(), "GET", "large"))
+		got, err := redis.String(w.share(t.Context(), t, "GET", "large"))
 		assert.NoError(t, err)
 		assert.Len(t, got, len(large))
 	})
@@ -324,7 +324,7 @@ func (w *watched) busiest(t testing.TB) (busiest int64) {
 	var mu sync.Mutex
 	calls := make(map[int64]int)
 	crowd(32, 2000, func(int) {
-		id, err := redis.Int64(w.share(t, t.Context(), "CLIENT", "ID"))
+		id, err := redis.Int64(w.share(t.Context(), t, "CLIENT", "ID"))
 		assert.NoError(t, err)
 		mu.Lock()
 		defer mu.Unlock()
