@@ -2,6 +2,7 @@ package redistest
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"net"
 	"os"
@@ -298,10 +299,14 @@ func (f *Fake) serve(l net.Listener) {
 	f.goroutines.Go(func() {
 		for {
 			conn, err := l.Accept()
-			if err != nil {
+			switch {
+			case err == nil:
+				f.accept(conn)
+			case errors.Is(err, net.ErrClosed):
 				return
+			default: // such as no descriptor left: a server would go on, too
+				time.Sleep(time.Millisecond)
 			}
-			f.accept(conn)
 		}
 	})
 }
