@@ -187,7 +187,7 @@ func (c *FlusterCluster) String() string {
 func (c *FlusterCluster) Close() error {
 	c.closing.Do(func() {
 		c.checker.Close()
-		c.snapshot.Store(&snapshot{view: nowhere{}, err: ErrClosed})
+		c.replace(&snapshot{view: nowhere{}, err: ErrClosed, over: make(chan struct{})})
 		for _, m := range c.members {
 			m.Close()
 		}

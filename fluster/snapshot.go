@@ -9,8 +9,9 @@ import (
 // a node is penalized or released, and never changed.
 type snapshot struct {
 	view ring.View
-	live []int // the nodes that live, in the order of Config.Nodes
-	err  error // what a call gets that finds no node
+	live []int         // the nodes that live, in the order of Config.Nodes
+	err  error         // what a call gets that finds no node
+	over chan struct{} // closed when another snapshot has taken its place
 }
 
 // Locate returns the node of key, by its place in Config.Nodes.
@@ -33,7 +34,7 @@ func (nowhere) Locate(string) int { return -1 }
 
 // allLive is the snapshot that a cluster begins with.
 func (c *FlusterCluster) allLive() *snapshot {
-	s := &snapshot{view: c.ring.View(nil)}
+	s := &snapshot{view: c.ring.View(nil), over: make(chan struct{})}
 	for i := range c.nodes {
 		s.live = append(s.live, i)
 	}
@@ -45,8 +46,13 @@ func (c *FlusterCluster) allLive() *snapshot {
 // a snapshot sends anybody to it, and refuses only when none does any more.
 func (c *FlusterCluster) publish(states []health.State) {
 	c.tell(states, true)
-	c.snapshot.Store(c.snapshotOf(states))
+	c.replace(c.snapshotOf(states))
 	c.tell(states, false)
+}
+
+// replace puts s in the place of the present snapshot. It has one caller at a time.
+func (c *FlusterCluster) replace(s *snapshot) {
+	close(c.snapshot.Swap(s).over)
 }
 
 // tell tells the nodes that live, or those that are out, their states.
@@ -60,7 +66,7 @@ func (c *FlusterCluster) tell(states []health.State, live bool) {
 
 func (c *FlusterCluster) snapshotOf(states []health.State) *snapshot {
 	live := make([]bool, len(states))
-	s := &snapshot{}
+	s := &snapshot{over: make(chan struct{})}
 	for i, st := range states {
 		live[i] = st.Live
 		if st.Live {

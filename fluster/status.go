@@ -86,6 +86,22 @@ func (c *FlusterCluster) Nodes() []NodeStatus {
 	return all
 }
 
+// Live returns the nodes that live, in the order of Config.Nodes, and a channel that
+// is closed when others do: ask again then. It is for those who keep something open
+// to each node, such as a wait or a subscription. Who asks late may not see that a
+// node was out for a moment; its connections tell.
+//
+// When no node lives the error is ErrClusterEmpty, and the channel tells when one is
+// back. After Close the error is ErrClosed; Close closes the channels given before it.
+// Live does no I/O.
+func (c *FlusterCluster) Live() (nodes []Node, changed <-chan struct{}, err error) {
+	s := c.snapshot.Load()
+	for _, i := range s.live {
+		nodes = append(nodes, c.nodes[i])
+	}
+	return nodes, s.over, s.err
+}
+
 // WaitReady waits until every node has answered once since New, and probes all
 // of them at once. If ctx ends first, the error wraps that of ctx and tells which
 // nodes have not answered, and why. After Close it returns ErrClosed.
