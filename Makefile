@@ -39,6 +39,10 @@ FUZZTIME ?= 20s
 fuzz: ## run each fuzz target for FUZZTIME (20s)
 	@$(call each,fuzz,$(CURDIR)/scripts/fuzz $(FUZZTIME))
 
+.PHONY: simulate
+simulate: ## run fleets of full size through hours of faults, in fake time
+	@FLUSTER_SIMULATE=whole go test -v -count 1 -timeout 30m -run 'TestAFleet|TestAHerd' .
+
 .PHONY: bench
 BENCH ?= .
 bench: redis ## run the micro benchmarks that match BENCH (all)

@@ -1,0 +1,247 @@
+package fluster_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gomodule/redigo/redis"
+	"github.com/stretchr/testify/require"
+
+	"github.com/redisfluster/fluster/fluster"
+	"github.com/redisfluster/fluster/health"
+	"github.com/redisfluster/fluster/internal/redistest"
+	"github.com/redisfluster/fluster/ring"
+)
+
+// A simulation is a fleet in fake time: whole clusters, over redigo's connections
+// and pipes, to fake servers. It runs in a bubble.
+type simulation struct {
+	servers []*redistest.Fake
+	clients []*simulatedClient
+}
+
+// simulatedClient is one process of the fleet.
+type simulatedClient struct {
+	*fluster.FlusterCluster
+	cut []atomic.Bool // by node: what is sent there is lost
+
+	mu       sync.Mutex
+	dials    []dialOfSim
+	releases []fluster.Event
+	out      time.Duration // that nodes were out, in all
+	since    map[string]time.Time
+}
+
+// dialOfSim is a dial, that is, a probe of a node which is out.
+type dialOfSim struct {
+	node int
+	at   time.Time
+}
+
+// builtOnce is a placement for one list of nodes, laid out once for all clients.
+type builtOnce struct{ ring.Ring }
+
+func (b builtOnce) Build([]ring.Node) (ring.Ring, error) { return b.Ring, nil }
+
+func newSimulation(t *testing.T, nodes, clients int, cfg health.Config) *simulation {
+	s := &simulation{}
+	members := make([]ring.Node, nodes)
+	for i := range nodes {
+		s.servers = append(s.servers, redistest.NewPipeFake(t))
+		members[i].Name = fmt.Sprintf("node-%03d", i)
+	}
+	layout, err := ring.Balanced{}.Build(members)
+	require.NoError(t, err)
+	for range clients {
+		s.clients = append(s.clients, s.newClient(t, members, builtOnce{layout}, cfg))
+	}
+	return s
+}
+
+func (s *simulation) newClient(t *testing.T, members []ring.Node, p ring.Placement, cfg health.Config) *simulatedClient {
+	c := &simulatedClient{cut: make([]atomic.Bool, len(members)), since: make(map[string]time.Time)}
+	nodes := make([]fluster.Node, len(members))
+	for i, m := range members {
+		nodes[i] = fluster.Node{Name: m.Name, Addr: m.Name, Pool: &redis.Pool{
+			MaxIdle: 2,
+			DialContext: func(ctx context.Context) (redis.Conn, error) {
+				return redis.DialContext(ctx, "tcp", m.Name, redis.DialContextFunc(s.dialer(c, i)),
+					redis.DialConnectTimeout(time.Second), redis.DialReadTimeout(time.Second), redis.DialWriteTimeout(time.Second))
+			},
+		}}
+	}
+	var err error
+	c.FlusterCluster, err = fluster.New(fluster.Config{Nodes: nodes, Placement: p, Health: cfg, OnEvent: c.note})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// dialer reaches a server as one client sees it.
+func (s *simulation) dialer(c *simulatedClient, node int) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c.mu.Lock()
+		c.dials = append(c.dials, dialOfSim{node, time.Now()})
+		c.mu.Unlock()
+		if c.cut[node].Load() {
+			<-ctx.Done()
+			return nil, &net.OpError{Op: "dial", Net: network, Err: os.ErrDeadlineExceeded}
+		}
+		conn, err := s.servers[node].DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return &cuttable{conn, &c.cut[node]}, nil
+	}
+}
+
+// cuttable is a connection on a way that may lose what is sent.
+type cuttable struct {
+	net.Conn
+	cut *atomic.Bool
+}
+
+func (c *cuttable) Write(p []byte) (int, error) {
+	if c.cut.Load() {
+		return len(p), nil
+	}
+	return c.Conn.Write(p)
+}
+
+// note is the client's event callback.
+func (c *simulatedClient) note(e fluster.Event) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !e.Live {
+		c.since[e.Node.Name] = e.At
+		return
+	}
+	c.releases = append(c.releases, e)
+	c.out += e.At.Sub(c.since[e.Node.Name])
+}
+
+// probes returns how many probes the client has made of all nodes.
+func (c *simulatedClient) probes() (n uint64) {
+	for _, st := range c.Nodes() {
+		n += st.Probes
+	}
+	return n
+}
+
+// probes returns how many probes there were.
+func (s *simulation) probes() (n uint64) {
+	for _, c := range s.clients {
+		n += c.probes()
+	}
+	return n
+}
+
+// assertOnePlacement checks that clients who see the same nodes live place alike.
+func (s *simulation) assertOnePlacement(t *testing.T, keys []string) {
+	t.Helper()
+	places := make(map[string][]string)
+	for _, c := range s.clients {
+		view, placed := c.placed(keys)
+		if before, ok := places[view]; ok {
+			require.Equal(t, before, placed, "at %v", time.Now())
+		}
+		places[view] = placed
+	}
+}
+
+// placed returns which nodes are live and the nodes of keys then.
+func (c *simulatedClient) placed(keys []string) (view string, nodes []string) {
+	for {
+		live, changed, _ := c.Live()
+		nodes = nil
+		for _, key := range keys {
+			n, _ := c.Locate(key)
+			nodes = append(nodes, n.Name)
+		}
+		select {
+		case <-changed:
+		default:
+			return fmt.Sprint(live), nodes
+		}
+	}
+}
+
+// assertAllLive checks that every client has all nodes back.
+func (s *simulation) assertAllLive(t *testing.T, at string) {
+	t.Helper()
+	for i, c := range s.clients {
+		for _, st := range c.Nodes() {
+			require.True(t, st.Live, "%s, client %d: %v", at, i, st)
+		}
+	}
+}
+
+// fates runs each server through faults of its own until the bubble's clock shows
+// end, and returns when all is well again.
+func (s *simulation) fates(seed uint64, end time.Time) {
+	var wg sync.WaitGroup
+	for node := range s.servers {
+		rnd := rand.New(rand.NewPCG(seed, uint64(node)))
+		wg.Go(func() { s.fate(rnd, node, end) })
+	}
+	wg.Wait()
+}
+
+// fate lets a server die, freeze, flap or vanish from some clients' sight, for a
+// second to ten minutes, every half hour or so.
+func (s *simulation) fate(rnd *rand.Rand, node int, end time.Time) {
+	server := s.servers[node]
+	for {
+		time.Sleep(time.Duration(rnd.ExpFloat64() * float64(30*time.Minute)))
+		length := min(time.Duration(1+rnd.ExpFloat64()*90)*time.Second, 10*time.Minute)
+		if time.Now().Add(length).After(end) {
+			return
+		}
+		switch rnd.IntN(4) {
+		case 0:
+			server.Crash()
+			time.Sleep(length)
+			server.Resume()
+		case 1:
+			server.Hang()
+			time.Sleep(length)
+			server.Resume()
+		case 2:
+			s.flap(server, length)
+		case 3:
+			s.part(rnd, node, length)
+		}
+	}
+}
+
+func (s *simulation) flap(server *redistest.Fake, length time.Duration) {
+	const half = 3 * time.Second
+	for range length / (2 * half) {
+		server.Crash()
+		time.Sleep(half)
+		server.Resume()
+		time.Sleep(half)
+	}
+}
+
+// part keeps a third of the clients from reaching a node.
+func (s *simulation) part(rnd *rand.Rand, node int, length time.Duration) {
+	var cut []*simulatedClient
+	for _, c := range s.clients {
+		if rnd.IntN(3) == 0 {
+			cut = append(cut, c)
+			c.cut[node].Store(true)
+		}
+	}
+	time.Sleep(length)
+	for _, c := range cut {
+		c.cut[node].Store(false)
+	}
+}
