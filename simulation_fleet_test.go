@@ -45,7 +45,7 @@ func seedOfSim(t *testing.T) uint64 {
 func TestAFleetSeesTheTruthWithinMaxWaitAndAnIntervalOfTheLastFault(t *testing.T) {
 	seed := seedOfSim(t)
 	nodes, clients := scale(100, 20, 8), scale(200, 40, 20)
-	hours := time.Duration(scale(3, 2, 1)) * time.Hour
+	hours := time.Duration(scale(2, 2, 1)) * time.Hour
 	cfg := health.Config{Interval: time.Minute, MaxWait: 10 * time.Second}
 	synctest.Test(t, func(t *testing.T) {
 		s := newSimulation(t, nodes, clients, cfg)

@@ -199,11 +199,12 @@ func (s *simulation) fates(seed uint64, end time.Time) {
 func (s *simulation) fate(rnd *rand.Rand, node int, end time.Time) {
 	server := s.servers[node]
 	for {
-		time.Sleep(time.Duration(rnd.ExpFloat64() * float64(30*time.Minute)))
+		pause := time.Duration(rnd.ExpFloat64() * float64(30*time.Minute))
 		length := min(time.Duration(1+rnd.ExpFloat64()*90)*time.Second, 10*time.Minute)
-		if time.Now().Add(length).After(end) {
+		if time.Now().Add(pause + length).After(end) {
 			return
 		}
+		time.Sleep(pause)
 		switch rnd.IntN(4) {
 		case 0:
 			server.Crash()
