@@ -43,8 +43,10 @@ type NodeError = node.Error
 // SafeToRetry reports whether the command that failed with err cannot have been
 // executed, so that sending it again, to the same node or another, cannot make
 // it run twice: there was no connection, it was not sent in full, or the server
-// refused it before it ran, as with LOADING or READONLY. What a script replies
-// in such a server's words is believed.
+// refused it before it ran, as with LOADING or READONLY. A script (EVAL, FCALL and
+// their like) may reply the same words after it ran, so it is never safe to send
+// again because of them. That holds for Do, Get and Each; what a script says over a
+// connection of a node's pool, or within the reply to EXEC, is believed.
 //
 // For connections that a user's own dial function made, nothing is known of
 // what was sent; what fails after the dial is then never safe.
@@ -67,7 +69,8 @@ func SafeToRetry(err error) bool {
 
 // MaybeExecuted reports whether the command that failed with err may have been
 // executed: it was sent, and the answer was lost. It is false for an error that
-// the server replied, which is an answer, and for nil. Of a call that several
+// the server replied, which is an answer, and for nil; but true for that of a script
+// in the words by which a server says that it did not run one. Of a call that several
 // nodes had a part in, it is true if any part was executed, or may have been.
 func MaybeExecuted(err error) bool {
 	var many *NodesError

@@ -14,7 +14,7 @@ type policy struct {
 // Reasons that several commands share.
 const (
 	whyAccess      = "access rules belong to one server"
-	whyState       = "it would change a pooled connection for whoever uses it next"
+	whyState       = "it would change a pooled connection for whoever uses it next; what dials the pool can do it for all of them"
 	whyOneClient   = "a client's id or address names another client, or none, at another node"
 	whyCluster     = "the nodes are independent servers, not a Redis Cluster"
 	whyReplication = "who replicates whom is a matter between single servers"
@@ -96,7 +96,7 @@ var policies = map[string]policy{
 	"SELECT":              rejectedState("the database belongs in the node's URL"),
 	"RESET":               rejectedState(whyState),
 	"QUIT":                rejectedState("a connection is closed by its Close"),
-	"MONITOR":             rejectedState("it turns one node's connection into a stream that does not end"),
+	"MONITOR":             rejectedState("it turns a connection into a stream that does not end; dial the node for it"),
 	"CLIENT CACHING":      rejectedState(whyState),
 	"CLIENT GETNAME":      fanOutRead(PerNode),
 	"CLIENT GETREDIR":     rejected(whyTracking),
@@ -109,8 +109,8 @@ var policies = map[string]policy{
 	"CLIENT NO-TOUCH":     rejectedState(whyState),
 	"CLIENT PAUSE":        fanOut(AllOK),
 	"CLIENT REPLY":        rejectedState(whyProtocol),
-	"CLIENT SETINFO":      {route: FanOut, merge: AllOK, stateful: true},
-	"CLIENT SETNAME":      {route: FanOut, merge: AllOK, stateful: true},
+	"CLIENT SETINFO":      rejectedState(whyState),
+	"CLIENT SETNAME":      rejectedState("it would name one pooled connection; the name belongs in the node's URL, as client_name"),
 	"CLIENT TRACKING":     rejectedState(whyProtocol),
 	"CLIENT TRACKINGINFO": rejected(whyTracking),
 	"CLIENT UNBLOCK":      rejected(whyOneClient),

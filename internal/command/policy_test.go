@@ -135,7 +135,7 @@ func TestWhatACommandIsFor(t *testing.T) {
 		"FLUSHALL":        {access: command.Write, route: command.FanOut},
 		"CONFIG SET":      {route: command.FanOut},
 		"CONFIG GET":      {route: command.FanOut, repeat: true},
-		"CLIENT SETNAME":  {route: command.FanOut, stateful: true},
+		"CLIENT SETNAME":  {route: command.Rejected, stateful: true},
 		"SELECT":          {route: command.Rejected, stateful: true},
 		"MONITOR":         {route: command.Rejected, stateful: true},
 		"MIGRATE":         {access: command.Write, route: command.Rejected},

@@ -60,9 +60,13 @@ func (r *Router) all() []int {
 // Fan runs one command on each of some nodes at once, and returns their replies
 // in that order.
 func (r *Router) Fan(ctx context.Context, nodes []int, cmd string, args []any) []command.Reply {
+	info, _ := command.Lookup(cmd, args)
 	replies := make([]command.Reply, len(nodes))
 	concurrently(len(nodes), func(i int) {
 		value, err := r.on(ctx, nodes[i], cmd, args, nil)
+		if info != nil {
+			err = unbelieved(info, err)
+		}
 		replies[i] = command.Reply{Node: r.cluster.Name(nodes[i]), Value: value, Err: err}
 	})
 	return replies
@@ -94,6 +98,7 @@ func (r *Router) keyed(ctx context.Context, c *call) (any, error) {
 			return r.over(ctx, c, parts)
 		}
 		reply, err := r.on(ctx, parts[0].node, c.cmd, c.args, c.info)
+		err = unbelieved(c.info, err)
 		if err == nil || !r.again(ctx, c, parts[0].node, try, err) {
 			return reply, unsure(open, err)
 		}

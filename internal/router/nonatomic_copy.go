@@ -3,7 +3,6 @@ package router
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/gomodule/redigo/redis"
 
@@ -40,15 +39,11 @@ func (s *spread) renameIfFree(ctx context.Context) (any, error) {
 // between its steps.
 func (s *spread) copy(ctx context.Context) (any, error) {
 	replace := false
-	for i, arg := range s.args[2:] {
-		switch {
-		case word(arg) == "REPLACE":
-			replace = true
-		case word(arg) == "DB" && i+3 < len(s.args):
-			return nil, fmt.Errorf("%w: COPY: over several nodes it cannot choose a DB", ErrRefused)
-		default:
+	for _, arg := range s.args[2:] {
+		if word(arg) != "REPLACE" {
 			return nil, errSyntax
 		}
+		replace = true
 	}
 	from, to, err := s.router.pair(ctx, s.at[0], s.at[1])
 	if err != nil {

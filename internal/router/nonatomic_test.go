@@ -147,6 +147,7 @@ func TestWhatCannotBeDoneOverNodesIsRefused(t *testing.T) {
 		"SORT a:list GET w_*->f STORE b:list": router.ErrCrossNode,
 		"COPY a:set b:set DB 1":               router.ErrRefused,
 		"COPY a:set b:set REPLACE DB 0":       router.ErrRefused,
+		"COPY a:set a:copy db 1":              router.ErrRefused,
 		"BLMOVE a:list b:list LEFT LEFT 1":    router.ErrCrossNode,
 		"BRPOPLPUSH a:list b:list 1":          router.ErrCrossNode,
 	} {

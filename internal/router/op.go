@@ -51,7 +51,7 @@ func (o *op) result() (any, error) {
 	case o.call.info.Route == command.FanOut:
 		return o.call.info.Merge.Replies(o.replies)
 	case len(o.parts) == 1:
-		return o.replies[0].Value, o.replies[0].Err
+		return o.replies[0].Value, unbelieved(o.call.info, o.replies[0].Err)
 	}
 	parts := make([]command.Part, len(o.parts))
 	for i, p := range o.parts {

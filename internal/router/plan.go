@@ -16,9 +16,12 @@ func (r *Router) parse(ctx context.Context, cmd string, args []any) (call, error
 		return call{}, err
 	}
 	if info.Route == command.Rejected {
-		return call{}, fmt.Errorf("%w: %s: %s; a node's own pool can do it", ErrRefused, info.Name, info.Reason)
+		return call{}, rejection(info)
 	}
 	c := call{cmd: cmd, args: args, info: info}
+	if c.leavesDatabase() {
+		return call{}, refused(c, "the copy would be in a database that the cluster does not read; a node's own pool can do it")
+	}
 	if info.Keyless() {
 		return c, nil
 	}
@@ -26,6 +29,29 @@ func (r *Router) parse(ctx context.Context, cmd string, args []any) (call, error
 		return call{}, err
 	}
 	return c, nil
+}
+
+// rejection is the error of a command that goes nowhere. One that changes a
+// connection is no better done over a pool: what to do instead is in its reason.
+func rejection(info *command.Info) error {
+	if info.Stateful {
+		return fmt.Errorf("%w: %s: %s", ErrRefused, info.Name, info.Reason)
+	}
+	return fmt.Errorf("%w: %s: %s; a node's own pool can do it", ErrRefused, info.Name, info.Reason)
+}
+
+// leavesDatabase reports a COPY that names a database, be it that of the nodes:
+// which that is, only what dials them knows.
+func (c *call) leavesDatabase() bool {
+	if c.info.Name != "COPY" {
+		return false
+	}
+	for i := 2; i < len(c.args)-1; i++ {
+		if word(c.args[i]) == "DB" {
+			return true
+		}
+	}
+	return false
 }
 
 // lookup finds a command in the table, or asks a node for it.

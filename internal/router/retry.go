@@ -31,8 +31,7 @@ func (r *Router) mayRepeat(c *call, at int, err error) bool {
 	case errors.Is(err, redis.ErrPoolExhausted), errors.Is(err, node.ErrClosed):
 		return false // it would be the same again
 	case errors.As(err, &reply):
-		// A script may say what it likes, and only another node helps.
-		return node.SafeToRetry(err) && !isScript(c.info) && r.moved(c, at)
+		return node.SafeToRetry(err) && r.moved(c, at) // only another node helps
 	case errors.As(err, &broken):
 		return node.SafeToRetry(err) || c.info.Repeatable && !blocking(c)
 	}
@@ -48,6 +47,16 @@ func (r *Router) moved(c *call, from int) bool {
 func blocking(c *call) bool {
 	_, blocks := c.info.Blocks(c.args)
 	return blocks
+}
+
+// unbelieved returns the error of a command. If it is an error reply by which a
+// server says that it did not run the command, but the command is a script, which
+// may say the same, it is open whether that has run.
+func unbelieved(info *command.Info, err error) error {
+	if _, bare := err.(redis.Error); !bare || !isScript(info) || !node.SafeToRetry(err) { //nolint:errorlint // that of a dial is the server's own
+		return err
+	}
+	return node.Begun(err)
 }
 
 // isScript reports a command whose error reply may be a script's own words.
