@@ -43,6 +43,10 @@ fuzz: ## run each fuzz target for FUZZTIME (20s)
 simulate: ## run fleets of full size through hours of faults, in fake time
 	@FLUSTER_SIMULATE=whole go test -v -count 1 -timeout 30m -run 'TestAFleet|TestAHerd' .
 
+.PHONY: faults
+faults: redis ## run the fault matrix and print it as a table
+	@go run ./internal/faulttable
+
 .PHONY: bench
 BENCH ?= .
 bench: redis ## run the micro benchmarks that match BENCH (all)
