@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,8 +25,10 @@ const patient = 30 * time.Second
 // whose nodes never count as down.
 type routed struct {
 	*router.Router
-	pools []*redis.Pool
-	nodes []*node.Node
+	pools    []*redis.Pool
+	nodes    []*node.Node
+	borrowed []*atomic.Int64 // idle connections, by node
+	sharing  *sharing
 }
 
 // routeOver makes a router that the test's end closes, and checks then that no
@@ -38,9 +41,11 @@ func routeOver(t testing.TB, pools ...*redis.Pool) *routed {
 		r.nodes = append(r.nodes, node.New(node.Config{
 			Name: lettered(pools).Name(n), Pool: p, Timeout: patient, Sink: func(context.Context, health.Evidence) {},
 		}))
+		r.borrowed = append(r.borrowed, countBorrows(p))
 	}
 	t.Cleanup(r.end)
-	r.Router = router.New(lettered(pools), router.Config{})
+	r.sharing = &sharing{lettered: pools, nodes: r.nodes}
+	r.Router = router.New(r.sharing, router.Config{})
 	return r
 }
 

@@ -45,8 +45,9 @@ func (r *Router) fanOut(ctx context.Context, c *call) (any, error) {
 	if !c.info.Repeatable {
 		nodes = r.all()
 	}
-	r.scripts.see(c)
-	return c.info.Merge.Replies(r.Fan(ctx, nodes, c.cmd, c.args))
+	replies := r.Fan(ctx, nodes, c.cmd, c.args)
+	r.scripts.see(c, replies)
+	return c.info.Merge.Replies(replies)
 }
 
 func (r *Router) all() []int {
@@ -197,11 +198,12 @@ func (r *Router) on(ctx context.Context, n int, cmd string, args []any, info *co
 }
 
 // reload gives a node the script that it said it lacks, over a connection of its
-// pool, and runs the call there.
+// pool, and runs the call there. If there is none to be had, what the node said
+// stands: only it can tell whether the call has run.
 func (r *Router) reload(ctx context.Context, n int, cmd string, args []any, lacking error) (any, error) {
 	conn, err := r.cluster.Pool(n).GetContext(ctx)
 	if err != nil {
-		return nil, err
+		return nil, lacking
 	}
 	defer conn.Close()
 	return r.scripts.reload(ctx, conn, cmd, args, lacking)

@@ -112,7 +112,6 @@ func (c *Conn) plan(k call) *op {
 func (r *Router) targets(k *call) ([]part, error) {
 	v := r.cluster.View()
 	if k.info.Route == command.FanOut {
-		r.scripts.see(k)
 		return r.everywhere(v, k)
 	}
 	parts, err := r.locate(v, k)
@@ -271,12 +270,12 @@ func (c *Conn) next() *op {
 func (c *Conn) await(ctx context.Context, o *op) (any, error) {
 	select {
 	case <-o.done:
-		return o.result()
+		return c.router.result(o)
 	default:
 	}
 	select {
 	case <-o.done:
-		return o.result()
+		return c.router.result(o)
 	case <-ctx.Done():
 		c.abandon(ctx.Err())
 		return nil, c.router.unanswered(o, ctx.Err())

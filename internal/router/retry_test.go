@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/gomodule/redigo/redis"
@@ -25,23 +28,36 @@ type outcome struct {
 
 // scenario is a way to send commands, each of them once to each node.
 type scenario struct {
-	cmds []string // in order
-	run  func(ctx context.Context, r *router.Router) []outcome
+	cmds   []string // in order
+	run    func(ctx context.Context, r *router.Router) []outcome
+	shares bool // it may go over a shared connection
+}
+
+// longest is how many bytes a scenario sends to a node at most.
+func (s scenario) longest() int {
+	if slices.Contains(s.cmds, "EVALSHA") {
+		return 320
+	}
+	return 120
 }
 
 var scenarios = map[string]scenario{
 	"do": {[]string{"INCR"}, func(ctx context.Context, r *router.Router) []outcome {
 		_, err := r.Do(ctx, "INCR", []any{"a"})
 		return []outcome{{"INCR", 0, err}}
-	}},
+	}, true},
 	"a read": {[]string{"GET"}, func(ctx context.Context, r *router.Router) []outcome {
 		_, err := r.Do(ctx, "GET", []any{"a"})
 		return []outcome{{"GET", 0, err}}
-	}},
+	}, true},
 	"a split": {[]string{"DEL"}, func(ctx context.Context, r *router.Router) []outcome {
 		_, err := r.Do(ctx, "DEL", []any{"a", "b"})
 		return parts("DEL", err)
-	}},
+	}, true},
+	"a script that the node lost": {[]string{"EVALSHA", "SCRIPT"}, func(ctx context.Context, r *router.Router) []outcome {
+		_, err := r.Do(ctx, "EVALSHA", []any{count.Hash(), 1, "a", 1})
+		return []outcome{{"EVALSHA", 0, err}}
+	}, true},
 	"pipeline": {[]string{"INCR", "GET", "RPUSH"}, func(_ context.Context, r *router.Router) []outcome {
 		c := redis.Conn(r.NewConn())
 		defer c.Close()
@@ -60,7 +76,7 @@ var scenarios = map[string]scenario{
 			_, all[i].err = c.Receive()
 		}
 		return all
-	}},
+	}, false},
 	"a split in a pipeline": {[]string{"DEL", "INCR"}, func(_ context.Context, r *router.Router) []outcome {
 		c := redis.Conn(r.NewConn())
 		defer c.Close()
@@ -70,7 +86,7 @@ var scenarios = map[string]scenario{
 		all := parts("DEL", err)
 		_, err = c.Receive()
 		return append(all, outcome{"INCR", 0, err})
-	}},
+	}, false},
 	"transaction": {[]string{"MULTI", "INCR", "EXEC"}, func(_ context.Context, r *router.Router) []outcome {
 		c := redis.Conn(r.NewConn())
 		defer c.Close()
@@ -83,7 +99,7 @@ var scenarios = map[string]scenario{
 			all = append(all, outcome{cmd, 0, err})
 		}
 		return all
-	}},
+	}, false},
 	"transaction, step by step": {[]string{"WATCH", "MULTI", "INCR", "EXEC"}, func(_ context.Context, r *router.Router) []outcome {
 		c := redis.Conn(r.NewConn())
 		defer c.Close()
@@ -97,7 +113,7 @@ var scenarios = map[string]scenario{
 			all = append(all, outcome{cmd, 0, err})
 		}
 		return all
-	}},
+	}, false},
 }
 
 // parts are the outcomes of a split call on the two nodes.
@@ -115,16 +131,19 @@ func parts(cmd string, err error) []outcome {
 }
 
 // requireTruth checks what the callers learned against what was executed.
-func requireTruth(t *testing.T, f []*redistest.Fake, all []outcome, at string) {
+func requireTruth(t *testing.T, f []*forgetful, all []outcome, at string) {
 	t.Helper()
 	for _, o := range all {
 		n := f[o.node].Executed(o.cmd)
+		if o.cmd == "EVALSHA" {
+			n = int(f[o.node].ran.Load())
+		}
 		switch {
 		case o.err == nil && o.cmd == "GET":
 			require.NotZero(t, n, "%s: %s on %d", at, o.cmd, o.node)
 		case o.err == nil:
 			require.Equal(t, 1, n, "%s: %s on %d succeeded", at, o.cmd, o.node)
-		case node.SafeToRetry(o.err):
+		case strings.HasPrefix(o.err.Error(), "NOSCRIPT "), node.SafeToRetry(o.err):
 			require.Zero(t, n, "%s: %s on %d is safe to repeat: %v", at, o.cmd, o.node, o.err)
 		default:
 			require.True(t, node.MaybeExecuted(o.err), "%s: %s on %d: %v", at, o.cmd, o.node, o.err)
@@ -135,29 +154,66 @@ func requireTruth(t *testing.T, f []*redistest.Fake, all []outcome, at string) {
 	}
 }
 
+// forgetful is a fake server that knows transactions, though it runs what belongs to
+// one at once, and one script, until it forgets that.
+type forgetful struct {
+	*redistest.Fake
+	loaded atomic.Bool
+	ran    atomic.Int64 // how often the script was
+}
+
+func newForgetful(t testing.TB) *forgetful {
+	f := &forgetful{Fake: redistest.NewFake(t)}
+	transact := multi("")
+	f.Handle(func(cmd []string) []byte {
+		switch {
+		case cmd[0] == "EVALSHA" && !f.loaded.Load():
+			return redistest.Error("NOSCRIPT No matching script. Please use EVAL.")
+		case cmd[0] == "EVALSHA":
+			return redistest.Int(int(f.ran.Add(1)))
+		case cmd[0] == "SCRIPT" && cmd[1] == "LOAD":
+			f.loaded.Store(true)
+			return redistest.Bulk(count.Hash())
+		case cmd[0] == "SCRIPT" && f.loaded.Load():
+			return redistest.Array(redistest.Int(1))
+		case cmd[0] == "SCRIPT":
+			return redistest.Array(redistest.Int(0))
+		}
+		return transact(cmd)
+	})
+	return f
+}
+
+// A scenario goes over pools that the library built, over a connection that is
+// shared there, or over pools of a user's.
+const (
+	own    = "own"
+	shared = "shared"
+	users  = "a user's"
+)
+
 // cutAt runs a scenario on two nodes of which the first is cut by cut, and reports
 // whether anything failed.
-func cutAt(t *testing.T, s scenario, own bool, at string, cut func(f *redistest.Fake)) (failed bool) {
+func cutAt(t *testing.T, s scenario, path, at string, cut func(f *redistest.Fake)) (failed bool) {
 	t.Helper()
-	f := []*redistest.Fake{redistest.NewFake(t), redistest.NewFake(t)}
+	f := []*forgetful{newForgetful(t), newForgetful(t)}
 	var pools []*redis.Pool
 	for _, one := range f {
-		one.Handle(multi(""))
 		pool := one.Pool(redistest.PoolOptions{})
-		if own {
+		if path != users {
 			pool = poolOf(t, one.Addr(), "")
 		}
 		pools = append(pools, pool)
 	}
 	r := routeOver(t, pools...)
-	for _, pool := range pools { // so that the scenario need not dial
-		conn := pool.Get()
-		_, err := conn.Do("PING")
-		require.NoError(t, err)
-		require.NoError(t, conn.Close())
+	_, err := r.Do(t.Context(), "SCRIPT", []any{"LOAD", countSource}) // dials, too
+	require.NoError(t, err)
+	if path == shared {
+		r.share(t)
 	}
+	f[0].loaded.Store(false)
 
-	cut(f[0])
+	cut(f[0].Fake)
 	all := s.run(t.Context(), r.Router)
 	r.requireIdle(t)
 	r.end()
@@ -176,19 +232,21 @@ func cutAt(t *testing.T, s scenario, own bool, at string, cut func(f *redistest.
 
 func TestRow23WhatIsSaidOfACutCallIsTrueAtEachByte(t *testing.T) {
 	for name, s := range scenarios {
-		for _, own := range []bool{true, false} {
-			t.Run(fmt.Sprintf("%s/own %v", name, own), func(t *testing.T) {
-				const longest = 120 // bytes that a scenario sends to a node
+		for _, path := range []string{own, shared, users} {
+			if path == shared && !s.shares {
+				continue
+			}
+			t.Run(name+"/"+path, func(t *testing.T) {
 				sawFailure := false
-				for n := 1; n <= longest; n++ {
+				for n := 1; n <= s.longest(); n++ {
 					at := fmt.Sprintf("request cut after %d bytes", n)
-					failed := cutAt(t, s, own, at, func(f *redistest.Fake) { f.CutRequests(n) })
+					failed := cutAt(t, s, path, at, func(f *redistest.Fake) { f.CutRequests(n) })
 					sawFailure = sawFailure || failed
 				}
 				for _, cmd := range s.cmds {
 					for n := range 8 {
 						at := fmt.Sprintf("reply to %s cut after %d bytes", cmd, n)
-						failed := cutAt(t, s, own, at, func(f *redistest.Fake) { f.CutReply(cmd, n) })
+						failed := cutAt(t, s, path, at, func(f *redistest.Fake) { f.CutReply(cmd, n) })
 						sawFailure = sawFailure || failed
 					}
 				}

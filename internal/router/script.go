@@ -1,6 +1,7 @@
 package router
 
 import (
+	"container/list"
 	"context"
 	"crypto/sha1"
 	"encoding/hex"
@@ -11,39 +12,68 @@ import (
 	"github.com/gomodule/redigo/redis"
 
 	"github.com/redisfluster/fluster/internal/command"
+	"github.com/redisfluster/fluster/internal/node"
 )
 
-// maxScripts bounds how many scripts are remembered.
-const maxScripts = 1000
+// What is remembered of scripts at most: so many, and so many bytes. The one that was
+// not used for longest goes first.
+const (
+	maxScripts     = 1000
+	maxScriptBytes = 8 << 20
+)
 
 // scripts remembers the scripts that were loaded through the cluster, so that a
 // node that lacks one, having been restarted, can be given it. Its zero value is
 // empty. It is safe for concurrent use.
 type scripts struct {
 	mu     sync.Mutex
-	bySHA1 map[string]string // source
+	bySHA1 map[string]*list.Element // of order
+	order  list.List                // of script, the one that was used last first
+	bytes  int                      // of their sources
 }
 
-// see remembers the script of a SCRIPT LOAD, and forgets all at a SCRIPT FLUSH.
-func (s *scripts) see(c *call) {
+type script struct{ sha1, source string }
+
+// see remembers the script of a SCRIPT LOAD, and forgets all at a SCRIPT FLUSH, if
+// that is what some node has done.
+func (s *scripts) see(c *call, replies []command.Reply) {
+	if c.info.Route != command.FanOut || !slices.ContainsFunc(replies, func(r command.Reply) bool { return r.Err == nil }) {
+		return
+	}
 	switch c.name() {
 	case "SCRIPT LOAD":
 		s.remember(command.Text(c.args[len(c.args)-1]))
 	case "SCRIPT FLUSH":
-		s.mu.Lock()
-		s.bySHA1 = nil
-		s.mu.Unlock()
+		s.forget()
 	}
 }
 
 func (s *scripts) remember(source string) {
 	sum := sha1.Sum([]byte(source))
+	name := hex.EncodeToString(sum[:])
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.bySHA1 == nil || len(s.bySHA1) >= maxScripts {
-		s.bySHA1 = make(map[string]string)
+	if known := s.bySHA1[name]; known != nil {
+		s.order.MoveToFront(known)
+		return
 	}
-	s.bySHA1[hex.EncodeToString(sum[:])] = source
+	if s.bySHA1 == nil {
+		s.bySHA1 = make(map[string]*list.Element)
+	}
+	s.bySHA1[name] = s.order.PushFront(script{name, source})
+	s.bytes += len(source)
+	for len(s.bySHA1) > maxScripts || s.bytes > maxScriptBytes {
+		oldest := s.order.Remove(s.order.Back()).(script)
+		delete(s.bySHA1, oldest.sha1)
+		s.bytes -= len(oldest.source)
+	}
+}
+
+func (s *scripts) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bySHA1, s.bytes = nil, 0
+	s.order.Init()
 }
 
 // lacks reports that a node has not got the script that it was to run.
@@ -54,10 +84,15 @@ func (s *scripts) lacks(cmd string, err error) bool {
 
 // source returns the script that a call of EVALSHA is to run, if it is known.
 func (s *scripts) source(args []any) (string, bool) {
+	name := strings.ToLower(command.Text(args[0]))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	source, known := s.bySHA1[strings.ToLower(command.Text(args[0]))]
-	return source, known
+	known := s.bySHA1[name]
+	if known == nil {
+		return "", false
+	}
+	s.order.MoveToFront(known)
+	return known.Value.(script).source, true
 }
 
 // reload gives the node the script, if it is known, and runs the call again. It
@@ -73,7 +108,7 @@ func (s *scripts) reload(ctx context.Context, conn redis.Conn, cmd string, args 
 		return nil, err
 	}
 	if _, err := redis.DoContext(conn, ctx, "SCRIPT", "LOAD", source); err != nil {
-		return nil, err
+		return nil, node.Unsent(err)
 	}
 	return redis.DoContext(conn, ctx, cmd, args...)
 }
@@ -97,4 +132,12 @@ func (c *Conn) load(k *call, n int) {
 	}
 	c.loaded = append(c.loaded, script)
 	c.unsent = append(c.unsent, unsent{n, task{cmd: "SCRIPT", args: []any{"LOAD", source}}})
+}
+
+// result is what Receive returns for an op that is done.
+func (r *Router) result(o *op) (any, error) {
+	if len(o.parts) > 0 {
+		r.scripts.see(&o.call, o.replies)
+	}
+	return o.result()
 }

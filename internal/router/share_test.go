@@ -1,6 +1,99 @@
 package router_test
 
-import "context"
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gomodule/redigo/redis"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/redisfluster/fluster/internal/node"
+)
 
 // Do shares nothing.
 func (lettered) Do(context.Context, int, string, []any) (any, bool, error) { return nil, false, nil }
+
+// sharing is a lettered cluster whose calls may share connections, as those of a
+// cluster do.
+type sharing struct {
+	lettered
+	nodes []*node.Node
+	on    atomic.Bool
+}
+
+func (s *sharing) Do(ctx context.Context, n int, cmd string, args []any) (any, bool, error) {
+	if !s.on.Load() {
+		return nil, false, nil
+	}
+	return s.nodes[n].Do(ctx, cmd, args)
+}
+
+// paths are the two ways that a lone call can go: over a connection of a pool, or
+// over that which all callers share.
+var paths = map[string]func(t testing.TB, r *routed){
+	"over the pool":              func(testing.TB, *routed) {},
+	"over the shared connection": func(t testing.TB, r *routed) { r.share(t) },
+}
+
+// onBothPaths runs a test on each of them.
+func onBothPaths(t *testing.T, test func(t *testing.T, prepare func(t testing.TB, r *routed))) {
+	for name, prepare := range paths {
+		t.Run(name, func(t *testing.T) { test(t, prepare) })
+	}
+}
+
+// share makes the next calls share a connection of each node, some dozens of them,
+// though they come one by one. It fails the test if they do not.
+func (r *routed) share(t testing.TB) {
+	t.Helper()
+	r.sharing.on.Store(true)
+	for n := range r.nodes {
+		r.shareOn(t, n)
+	}
+}
+
+func (r *routed) shareOn(t testing.TB, n int) {
+	t.Helper()
+	const tries = 1000
+	for range tries {
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				for range 4 {
+					_, _, err := r.nodes[n].Do(context.Background(), "PING", nil)
+					assert.NoError(t, err)
+				}
+			})
+		}
+		wg.Wait()
+		if r.sharesNow(t, n) {
+			return
+		}
+	}
+	t.Fatalf("calls to node %d do not share a connection", n)
+}
+
+// sharesNow reports whether a lone call goes over what is shared: then it borrows
+// nothing.
+func (r *routed) sharesNow(t testing.TB, n int) bool {
+	t.Helper()
+	before, dialed := r.borrowed[n].Load(), r.pools[n].ActiveCount()
+	_, _, err := r.nodes[n].Do(context.Background(), "PING", nil)
+	require.NoError(t, err)
+	return r.borrowed[n].Load() == before && r.pools[n].ActiveCount() == dialed
+}
+
+// countBorrows counts how often an idle connection of a pool is borrowed.
+func countBorrows(p *redis.Pool) *atomic.Int64 {
+	var n atomic.Int64
+	test := p.TestOnBorrow
+	p.TestOnBorrow = func(c redis.Conn, lastUsed time.Time) error {
+		n.Add(1)
+		return test(c, lastUsed)
+	}
+	return &n
+}
