@@ -64,6 +64,9 @@ type Config struct {
 	// ErrCrossNode, MGET and its like included.
 	Whole bool
 
+	// Retry says how calls are repeated that failed. Its zero value is a good choice.
+	Retry Retry
+
 	// Logger gets a line for each change of a node: at Warn when it is
 	// penalized, at Info when it is released and when a probe finds it still
 	// down. If nil, nothing is logged.

@@ -270,3 +270,27 @@ func ExampleMaybeExecuted() {
 	}
 	// Output: send it again
 }
+
+// A cluster that repeats reads and what cannot have run up to five times, and a call
+// that is not to be repeated at all.
+func ExampleWithRetry() {
+	cluster, err := fluster.New(fluster.Config{
+		Nodes: pools("a", "b"), Health: calm,
+		Retry: fluster.Retry{Max: 5, MinWait: 5 * time.Millisecond},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer cluster.Close()
+	ctx := fluster.WithRetry(context.Background(), fluster.Retry{Max: -1})
+	_, err = cluster.Do(ctx, "GET", "user:42") // there are no servers
+	for _, st := range cluster.Nodes() {
+		fmt.Println(st.Name, st.Retries)
+	}
+	fmt.Println(fluster.SafeToRetry(err))
+	// Output:
+	// a 0
+	// b 0
+	// true
+}

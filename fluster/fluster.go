@@ -47,11 +47,16 @@ func New(cfg Config) (*FlusterCluster, error) {
 	if err := checkNodes(cfg.Nodes); err != nil {
 		return nil, err
 	}
+	if err := cfg.Retry.check(); err != nil {
+		return nil, err
+	}
 	c := &FlusterCluster{nodes: slices.Clone(cfg.Nodes)}
 	for i := range c.nodes {
 		c.nodes[i].Weight = max(c.nodes[i].Weight, 1)
 	}
-	c.router = router.New(backend{c}, router.Config{NonAtomic: cfg.NonAtomic, Whole: cfg.Whole})
+	c.router = router.New(backend{c}, router.Config{
+		NonAtomic: cfg.NonAtomic, Whole: cfg.Whole, Retry: router.Retry(cfg.Retry),
+	})
 	c.events = newHerald(c.nodes, cfg.Logger, cfg.OnEvent)
 	if cfg.Placement == nil {
 		cfg.Placement = ring.Balanced{}

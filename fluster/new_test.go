@@ -44,6 +44,8 @@ func TestNewNamesTheFieldThatIsWrong(t *testing.T) {
 		"huge weight":       {fluster.Config{Nodes: []fluster.Node{{Name: "a", Pool: idlePool(), Weight: 1 << 30}}}, "Weight"},
 		"negative interval": {fluster.Config{Nodes: []fluster.Node{node("a")}, Health: health.Config{Interval: -1}}, "Interval"},
 		"negative time-out": {fluster.Config{Nodes: []fluster.Node{node("a")}, Health: health.Config{Timeout: -1}}, "Timeout"},
+		"negative pause":    {fluster.Config{Nodes: []fluster.Node{node("a")}, Retry: fluster.Retry{MinWait: -1}}, "Config.Retry.MinWait is -1ns"},
+		"negative bound":    {fluster.Config{Nodes: []fluster.Node{node("a")}, Retry: fluster.Retry{MaxWait: -1}}, "Config.Retry.MaxWait is -1ns"},
 		"share above one":   {fluster.Config{Nodes: []fluster.Node{node("a")}, Health: health.Config{MaxDown: 2}}, "MaxDown"},
 	} {
 		t.Run(name, func(t *testing.T) {

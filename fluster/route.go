@@ -67,9 +67,10 @@ func (c *FlusterCluster) GetContext(ctx context.Context) (redis.Conn, error) {
 // A call that is wrong in itself, such as one with too few arguments, is refused
 // with the redis.Error that a server would reply, without one being asked.
 //
-// A command that cannot have run (SafeToRetry), or that only reads, is repeated up
-// to twice at the node that is then its home, within ctx and a budget of a tenth of
-// the calls. Nothing else is ever sent twice. A command that blocks is waited for
+// A command that cannot have run (SafeToRetry), or that only reads, is repeated at
+// the node that is then its home, within ctx and a budget of a tenth of the calls:
+// up to twice, unless Config.Retry or WithRetry says otherwise. Nothing else is ever
+// sent twice. A command that blocks is waited for
 // as long as it was told to wait.
 //
 // While three calls or more are under way on a node whose pool ParseNode built, they

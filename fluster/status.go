@@ -49,6 +49,11 @@ type NodeStatus struct {
 	// node.
 	LocalFaults uint64
 
+	// Retries counts the calls that failed at the node and were repeated, there or
+	// at another one, and RetriesRefused those that were not because the budget of
+	// repeats was used up.
+	Retries, RetriesRefused uint64
+
 	// PoolStats are the figures of Node.Pool.
 	PoolStats redis.PoolStats
 }
@@ -82,6 +87,7 @@ func (c *FlusterCluster) Nodes() []NodeStatus {
 			LocalFaults:   c.members[i].LocalFaults(),
 			PoolStats:     n.Pool.Stats(),
 		}
+		all[i].Retries, all[i].RetriesRefused = c.router.Retries(i)
 	}
 	return all
 }

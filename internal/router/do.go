@@ -89,33 +89,21 @@ func concurrently(n int, f func(i int)) {
 // keyed runs a call on the node of its keys, or over their nodes.
 func (r *Router) keyed(ctx context.Context, c *call) (any, error) {
 	r.budget.call()
-	var open error // of a try that may have run
-	for try := 0; ; try++ {
+	var t tries
+	for {
 		parts, err := r.locate(r.cluster.View(), c)
 		if err != nil {
-			return nil, cmp.Or(open, err)
+			return nil, cmp.Or(t.open, err)
 		}
 		if len(parts) > 1 {
 			return r.over(ctx, c, parts)
 		}
 		reply, err := r.on(ctx, parts[0].node, c.cmd, c.args, c.info)
 		err = unbelieved(c.info, err)
-		if err == nil || !r.again(ctx, c, parts[0].node, try, err) {
-			return reply, unsure(open, err)
-		}
-		if node.MaybeExecuted(err) {
-			open = err
+		if err == nil || !r.again(ctx, c, &t, parts[0].node, err) {
+			return reply, t.outcome(err)
 		}
 	}
-}
-
-// unsure is what a call fails with: with err, unless that says that the call cannot
-// have run, though an earlier try, which failed with open, may have.
-func unsure(open, err error) error {
-	if open != nil && node.SafeToRetry(err) {
-		return open
-	}
-	return err
 }
 
 // over runs a call whose keys belong to several nodes, if it may.

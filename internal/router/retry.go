@@ -1,9 +1,13 @@
 package router
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"sync/atomic"
+	"time"
 
 	"github.com/gomodule/redigo/redis"
 
@@ -11,20 +15,111 @@ import (
 	"github.com/redisfluster/fluster/internal/node"
 )
 
-// maxRetries is how often a call is repeated at most.
-const maxRetries = 2
+// Retry says how calls that failed are repeated. A field that is zero leaves it to
+// the policy behind it, at last to the default one; a negative count means never.
+type Retry struct {
+	Max              int           // how often a call is repeated at most
+	SafeOnly         bool          // only what cannot have run
+	MinWait, MaxWait time.Duration // the first pause, and the longest
+	Conflicts        int           // how often a transaction is whose watched keys were changed
+}
+
+var defaultRetry = Retry{Max: 2, Conflicts: 10, MinWait: 10 * time.Millisecond, MaxWait: time.Second}
+
+// or returns p with what it leaves open from q.
+func (p Retry) or(q Retry) Retry {
+	return Retry{
+		Max:       cmp.Or(p.Max, q.Max),
+		Conflicts: cmp.Or(p.Conflicts, q.Conflicts),
+		SafeOnly:  p.SafeOnly || q.SafeOnly,
+		MinWait:   cmp.Or(p.MinWait, q.MinWait),
+		MaxWait:   cmp.Or(p.MaxWait, q.MaxWait),
+	}
+}
+
+// pause returns how long to wait before a repeat, n pauses having been made. It
+// doubles, and a half of it is left to chance, so that callers who failed together
+// do not come back together.
+func (p Retry) pause(n int) time.Duration {
+	wait := p.MinWait
+	for ; n > 0 && wait < p.MaxWait; n-- {
+		wait += min(wait, p.MaxWait-wait)
+	}
+	half := max(min(wait, p.MaxWait)/2, 0)
+	return half + rand.N(half+1)
+}
+
+type retryKey struct{}
+
+// WithRetry returns a context whose calls are repeated as p says.
+func WithRetry(ctx context.Context, p Retry) context.Context {
+	outer, _ := ctx.Value(retryKey{}).(Retry)
+	return context.WithValue(ctx, retryKey{}, p.or(outer))
+}
+
+// policy is how a call within ctx is repeated.
+func (r *Router) policy(ctx context.Context) Retry {
+	own, _ := ctx.Value(retryKey{}).(Retry)
+	return own.or(r.cfg.Retry).or(defaultRetry)
+}
+
+// tries are what became of one call so far.
+type tries struct {
+	repeats, pauses int
+	open            error // of a try that may have run
+	over            error // of the context, which ended in a pause
+}
+
+// outcome is what the call fails with, if its last try failed with err: with that,
+// unless it says that the call cannot have run, though an earlier try may have.
+func (t *tries) outcome(err error) error {
+	if t.open != nil && node.SafeToRetry(err) {
+		err = t.open
+	}
+	if t.over != nil {
+		return fmt.Errorf("%w, before a call could be repeated: %w", t.over, err)
+	}
+	return err
+}
 
 // again decides whether a call that failed with err at a node is repeated, at the
 // node that then is its home: if it cannot have run, or changes nothing and got no
-// answer; if its context, the number of tries and the budget allow it.
-func (r *Router) again(ctx context.Context, c *call, at, try int, err error) bool {
-	if try >= maxRetries || ctx.Err() != nil || !r.mayRepeat(c, at, err) {
+// answer; if its context, its policy and the budget allow it. It then waits, unless
+// this is the first repeat or goes to another node.
+func (r *Router) again(ctx context.Context, c *call, t *tries, at int, err error) bool {
+	p := r.policy(ctx)
+	if t.repeats >= p.Max || ctx.Err() != nil || !r.mayRepeat(c, p, at, err) {
 		return false
 	}
-	return r.budget.retry()
+	if !r.budget.retry() {
+		r.counts[at].refused.Add(1)
+		return false
+	}
+	if t.repeats > 0 && !r.moved(c, at) && !t.rest(ctx, p) {
+		return false
+	}
+	if node.MaybeExecuted(err) {
+		t.open = err
+	}
+	t.repeats++
+	r.counts[at].repeats.Add(1)
+	return true
 }
 
-func (r *Router) mayRepeat(c *call, at int, err error) bool {
+// rest waits before a repeat, and reports whether ctx still allows it then.
+func (t *tries) rest(ctx context.Context, p Retry) bool {
+	timer := time.NewTimer(p.pause(t.pauses))
+	defer timer.Stop()
+	t.pauses++
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	t.over = ctx.Err()
+	return t.over == nil
+}
+
+func (r *Router) mayRepeat(c *call, p Retry, at int, err error) bool {
 	var reply redis.Error
 	var broken *node.Error
 	switch {
@@ -33,9 +128,19 @@ func (r *Router) mayRepeat(c *call, at int, err error) bool {
 	case errors.As(err, &reply):
 		return node.SafeToRetry(err) && r.moved(c, at) // only another node helps
 	case errors.As(err, &broken):
-		return node.SafeToRetry(err) || c.info.Repeatable && !blocking(c)
+		return node.SafeToRetry(err) || !p.SafeOnly && c.info.Repeatable && !blocking(c)
 	}
 	return false
+}
+
+// counts are the calls that failed at one node: those that were repeated, and those
+// that the budget kept from it.
+type counts struct{ repeats, refused atomic.Uint64 }
+
+// Retries returns how many calls that failed at a node were repeated, wherever, and
+// how many were not because too many were already.
+func (r *Router) Retries(node int) (repeats, refused uint64) {
+	return r.counts[node].repeats.Load(), r.counts[node].refused.Load()
 }
 
 // moved reports whether the call's home is another node now.

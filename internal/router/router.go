@@ -54,6 +54,8 @@ type Config struct {
 	NonAtomic bool
 	// Whole makes it refuse every call whose keys belong to several nodes.
 	Whole bool
+	// Retry is how calls are repeated whose context does not say it.
+	Retry Retry
 }
 
 // Router routes calls over a cluster. It is safe for concurrent use.
@@ -61,13 +63,14 @@ type Router struct {
 	cluster Cluster
 	cfg     Config
 	budget  budget
+	counts  []counts // by node
 	learned learned
 	scripts scripts
 }
 
 // New returns a router. It does no I/O.
 func New(cluster Cluster, cfg Config) *Router {
-	return &Router{cluster: cluster, cfg: cfg}
+	return &Router{cluster: cluster, cfg: cfg, counts: make([]counts, cluster.Len())}
 }
 
 // call is a command that is understood.
