@@ -1,0 +1,16 @@
+module github.com/redisfluster/fluster/cmd/fluster
+
+go 1.25
+
+require (
+	github.com/alecthomas/kong v1.17.0
+	github.com/redisfluster/fluster v0.0.0
+	go.yaml.in/yaml/v3 v3.0.6
+)
+
+require (
+	github.com/cespare/xxhash/v2 v2.3.0 // indirect
+	github.com/gomodule/redigo v1.9.3 // indirect
+)
+
+replace github.com/redisfluster/fluster => ../../

@@ -1,0 +1,73 @@
+package nodelist
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/redisfluster/fluster/fluster"
+)
+
+// scheme is how a URL begins.
+var scheme = regexp.MustCompile(`^[a-z]+://`)
+
+// fromURLs reads URLs with commas between them.
+func fromURLs(joined string) (List, error) {
+	list := List{Source: "URLs"}
+	for i, raw := range splitURLs(joined) {
+		n, err := fromURL(raw)
+		if err != nil {
+			return List{}, fmt.Errorf("URL %d: %w", i+1, err)
+		}
+		list.Nodes = append(list.Nodes, n)
+	}
+	return list, check(list.Nodes, func(i int) string { return fmt.Sprintf("URL %d", i+1) })
+}
+
+// splitURLs splits at the commas that a new URL follows: others may be part of
+// a password.
+func splitURLs(joined string) []string {
+	var urls []string
+	for part := range strings.SplitSeq(joined, ",") {
+		if len(urls) == 0 || scheme.MatchString(part) {
+			urls = append(urls, part)
+			continue
+		}
+		urls[len(urls)-1] += "," + part
+	}
+	return urls
+}
+
+// fromURL reads a URL as [fluster.ParseNode] does.
+func fromURL(raw string) (Node, error) {
+	parsed, err := fluster.ParseNode(raw)
+	if err != nil {
+		return Node{}, errors.New(strings.TrimPrefix(err.Error(), "fluster: node URL: "))
+	}
+	return Node{Name: parsed.Name, Addr: parsed.Addr, Weight: max(parsed.Weight, 1)}, nil
+}
+
+// nameFlaw tells why a name cannot be one, or is empty. Names stand in output
+// that programs read line by line, and never hold a password.
+func nameFlaw(name string) string {
+	switch {
+	case name == "":
+		return "is empty"
+	case !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl):
+		return "has a control character or is not UTF-8"
+	case strings.Contains(name, "://") && strings.Contains(name, "@"):
+		return "is a URL that may hold a password (that goes into url)"
+	}
+	return ""
+}
+
+// addressFlaw tells why an address cannot be one, or is empty.
+func addressFlaw(address string) string {
+	if strings.ContainsAny(address, "@") || strings.Contains(address, "://") {
+		return "is not host:port or the path of a socket (a URL goes into url)"
+	}
+	return nameFlaw(address)
+}
