@@ -31,6 +31,9 @@ type guard struct {
 	replies scanner
 	failed  error // what the scanner refused
 	full    bool  // the last read got all that it had room for
+
+	// unscanned is set before the first read by a reader that sees to the bounds itself.
+	unscanned bool
 }
 
 func newGuard(nc, transport net.Conn, maxReply int64) *guard {
@@ -58,6 +61,9 @@ func (g *guard) Read(p []byte) (int, error) {
 	}
 	n, err := g.Conn.Read(p)
 	g.full = n == len(p)
+	if g.unscanned {
+		return n, err
+	}
 	if refused := g.replies.scan(p[:n]); refused != nil {
 		g.failed = refused
 		return 0, refused
@@ -71,6 +77,12 @@ func (g *guard) stale(consumed uint64) error {
 	if g.failed != nil || !g.replies.idle() || g.replies.replies != consumed {
 		return errStale
 	}
+	return g.quiet()
+}
+
+// quiet says why an idle connection must not be used again as far as only the socket
+// and TLS show it.
+func (g *guard) quiet() error {
 	// TLS may keep the rest of a record that was read in part.
 	if g.records != nil && (g.full || g.records.early()) {
 		return errStale

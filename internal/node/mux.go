@@ -20,10 +20,16 @@ const (
 	// maxFlights is how many flushes may be unanswered. While that many are, calls
 	// gather for the next, so a batch is as large as the round trip makes it.
 	maxFlights = 2
-	// maxGathered bounds the bytes that gather; then callers wait.
-	maxGathered = 1 << 20
-	// keptBuffer is how large a buffer may be to be used again.
-	keptBuffer = 256 << 10
+	// maxGathered bounds the bytes that gather, and maxUnanswered the calls that are
+	// not answered, whether or not their callers still wait; then callers wait.
+	maxGathered   = 1 << 20
+	maxUnanswered = 64 << 10
+	// keptBuffer is how large a buffer may be to be used again, and modestBuffer how
+	// large it may be although what it is used for is always smaller.
+	keptBuffer   = 256 << 10
+	modestBuffer = 16 << 10
+	// readAhead is how much is read at once.
+	readAhead = 64 << 10
 	// ownWrite is how much may be under way for a caller to write by itself: a
 	// socket takes it at once, so that the caller's context is not kept waiting.
 	ownWrite = 32 << 10
@@ -31,8 +37,7 @@ const (
 	// row are no accident.
 	slowYield  = 2 * time.Millisecond
 	slowYields = 3
-	// holdUp is for how long no byte of a reply that is due may come in before new
-	// calls pass by.
+	// holdUp is how long the next reply may take before new calls pass by.
 	holdUp = 20 * time.Millisecond
 )
 
@@ -48,7 +53,7 @@ type mux struct {
 	guard *guard
 	base  uint64 // bytes that had left before
 	over  atomic.Bool
-	moved atomic.Int64 // when a byte came in, or something became due, by the node's clock
+	moved atomic.Int64 // when a reply was last taken or the first became due, by the node's clock
 
 	mu       sync.Mutex // protects following fields
 	gathered []byte     // commands that are not in a flush yet
@@ -60,7 +65,9 @@ type mux struct {
 	flushing bool
 	flights  int                // flushes that are not answered
 	lastCall [maxFlights]uint64 // of each of them
+	begun    [maxFlights]int64  // when each of them was, by the node's clock
 	unread   int                // bytes of the flushes that are not answered, at most
+	roomy    int                // flushes in a row that were small for their buffer
 	room     chan struct{}      // closed when there is room again; nil if nobody waits
 	retired  bool               // takes no new calls
 	readErr  error              // why the reader has ended
@@ -71,11 +78,13 @@ type mux struct {
 	batch    []*muxOp // taken from queue
 	next     int      // in batch
 	done     uint64   // calls answered
-	deadline time.Time
+	told     uint64   // of these, when time was last taken
+	limit    deadline // of reads
+	lastLook bool     // that deadline has passed, and this read is the last
 
 	// Owned by who flushes.
-	writeDeadline time.Time
-	slow          int // yields in a row that took long
+	writeLimit deadline
+	slow       int // yields in a row that took long
 }
 
 // muxOp is one call on a mux.
@@ -160,7 +169,7 @@ func (m *mux) result(ctx context.Context, o *muxOp, cmd string) (any, error) {
 // add puts a call behind all others, and flushes if nobody else is about to.
 func (m *mux) add(ctx context.Context, o *muxOp, cmd string, args []any) error {
 	m.mu.Lock()
-	for len(m.gathered) >= maxGathered && !m.over.Load() {
+	for m.fullLocked() && !m.over.Load() {
 		room := m.roomLocked()
 		m.mu.Unlock()
 		select {
@@ -189,6 +198,11 @@ func (m *mux) add(ctx context.Context, o *muxOp, cmd string, args []any) error {
 		go m.flush(true)
 	}
 	return nil
+}
+
+// fullLocked reports that callers are to wait before they add more.
+func (m *mux) fullLocked() bool {
+	return len(m.gathered) >= maxGathered || m.calls-m.answered >= maxUnanswered
 }
 
 // roomLocked returns what is closed when there is room.

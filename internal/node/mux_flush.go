@@ -50,24 +50,41 @@ func (m *mux) takeOff() []byte {
 	defer m.mu.Unlock()
 	out := m.gathered
 	m.gathered, m.spare = m.spare[:0], nil
-	m.lastCall[m.flights] = m.calls
+	m.lastCall[m.flights], m.begun[m.flights] = m.calls, m.node.clock()
 	m.flights++
 	m.unread += len(out)
-	m.openLocked()
+	if !m.fullLocked() {
+		m.openLocked()
+	}
 	return out
 }
 
 func (m *mux) write(p []byte) error {
 	if limit := m.guard.writeLimit; limit > 0 {
-		if now := time.Now(); m.writeDeadline.Sub(now) < limit-limit/8 {
-			m.writeDeadline = now.Add(limit)
-			if err := m.guard.SetWriteDeadline(m.writeDeadline); err != nil {
-				return err
-			}
+		if err := m.writeLimit.renew(m.node.clock(), limit, m.guard.SetWriteDeadline); err != nil {
+			return err
 		}
 	}
 	_, err := m.guard.Write(p)
 	return err
+}
+
+// keptLocked returns a buffer that was flushed to be used again, or none if it is
+// much larger than what it is used for. A burst must not be remembered for ever.
+func (m *mux) keptLocked(out []byte) []byte {
+	const patience = 64
+	switch {
+	case cap(out) > keptBuffer:
+		return nil
+	case cap(out) <= modestBuffer || len(out) > cap(out)/8:
+		m.roomy = 0
+	case m.roomy == patience:
+		m.roomy = 0
+		return nil
+	default:
+		m.roomy++
+	}
+	return out[:0]
 }
 
 // landed ends a flush and reports whether there is another to be done. Whoever of
@@ -75,9 +92,7 @@ func (m *mux) write(p []byte) error {
 // the socket took.
 func (m *mux) landed(out []byte, err error) (again bool) {
 	m.mu.Lock()
-	if cap(out) <= keptBuffer {
-		m.spare = out[:0]
-	}
+	m.spare = m.keptLocked(out)
 	m.flushing = false
 	ended := m.readErr != nil
 	if err != nil && !ended {

@@ -49,8 +49,8 @@ func (m *mux) take() *muxOp {
 // Read reads from the socket, for the reply reader, which has then used up all it
 // had.
 func (m *mux) Read(p []byte) (int, error) {
-	m.beforeRead()
-	if err := m.setDeadline(); err != nil {
+	due := m.beforeRead()
+	if err := m.setDeadline(due); err != nil {
 		return 0, err
 	}
 	for {
@@ -58,23 +58,29 @@ func (m *mux) Read(p []byte) (int, error) {
 		if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && m.extend() {
 			continue
 		}
-		if n > 0 {
-			now := m.node.clock()
-			m.moved.Store(now)
-			m.conn.replied.Store(now)
-		}
 		return n, err
 	}
 }
 
 // beforeRead tells what has been answered, and flushes if that makes room for it: a
-// reader that waits while commands do would wait for ever.
-func (m *mux) beforeRead() {
+// reader that waits while commands do would wait for ever. It reports whether
+// replies are due.
+func (m *mux) beforeRead() (due bool) {
+	if m.done != m.told {
+		m.told, m.lastLook = m.done, false
+		now := m.node.clock()
+		m.moved.Store(now)
+		m.conn.replied.Store(now)
+	}
 	m.mu.Lock()
 	m.answered = m.done
 	m.arriveLocked()
+	if !m.fullLocked() {
+		m.openLocked()
+	}
 	lead := m.leadLocked()
-	leave := m.retired && m.calls == m.answered
+	due = m.calls != m.answered
+	leave := m.retired && !due
 	m.mu.Unlock()
 	if lead {
 		m.flush(true)
@@ -82,12 +88,14 @@ func (m *mux) beforeRead() {
 	if leave {
 		m.conn.sever(errStale)
 	}
+	return due
 }
 
 // arriveLocked counts out the flushes that are answered.
 func (m *mux) arriveLocked() {
 	for m.flights > 0 && m.lastCall[0] <= m.answered {
 		copy(m.lastCall[:], m.lastCall[1:])
+		copy(m.begun[:], m.begun[1:])
 		m.flights--
 	}
 	if m.flights == 0 && !m.flushing {
@@ -95,35 +103,63 @@ func (m *mux) arriveLocked() {
 	}
 }
 
-// setDeadline makes the next read end in time. It is renewed only now and then.
-func (m *mux) setDeadline() error {
-	limit := m.guard.readLimit
-	if limit == 0 {
-		if m.deadline.IsZero() { // the greeting's
-			m.deadline = time.Now()
-			return m.guard.SetReadDeadline(time.Time{})
-		}
-		return nil
+// setDeadline makes the next read end in time. It is set anew only now and then.
+func (m *mux) setDeadline(due bool) error {
+	limit, now := m.guard.readLimit, m.moved.Load()
+	switch {
+	case limit == 0 && m.limit.at == 0: // the greeting's is in force
+		m.limit.at = now
+		return m.guard.SetReadDeadline(time.Time{})
+	case limit == 0 || due && m.limit.at > now:
+		return nil // it is looked into when it passes
 	}
-	if now := time.Now(); m.deadline.Sub(now) < limit-limit/8 {
-		m.deadline = now.Add(limit)
-		return m.guard.SetReadDeadline(m.deadline)
-	}
-	return nil
+	return m.limit.renew(m.node.clock(), limit, m.guard.SetReadDeadline)
 }
 
 // extend sets a new deadline after one has passed, and reports false if that was a
-// stall: replies are due and nothing came in for too long.
+// stall. Before it does, it has the socket looked at once more: it may have been this
+// process that stood still.
 func (m *mux) extend() bool {
+	now, limit := m.node.clock(), int64(m.guard.readLimit)
+	at := now + limit
 	m.mu.Lock()
-	due := m.calls != m.answered
-	m.mu.Unlock()
-	since := time.Now()
-	if due {
-		since = m.node.born.Add(time.Duration(m.moved.Load()))
+	if m.calls != m.answered {
+		at = m.stallLocked()
+	} else {
+		m.slimLocked()
 	}
-	m.deadline = since.Add(m.guard.readLimit)
-	return time.Until(m.deadline) > 0 && m.guard.SetReadDeadline(m.deadline) == nil
+	m.mu.Unlock()
+	if at <= now && !m.lastLook {
+		m.lastLook = true
+		at = now + limit/16
+	}
+	return at > now && m.limit.move(at, m.guard.SetReadDeadline) == nil
+}
+
+// stallLocked returns when the replies that are due are too late: when no whole one
+// came for as long as a read may take, or for twice as long not all of one flush, so
+// that neither a reply that trickles in nor many slow ones hold their callers for
+// much longer than connections of their own would.
+func (m *mux) stallLocked() int64 {
+	limit := int64(m.guard.readLimit)
+	at := m.moved.Load() + limit
+	if m.flights > 0 {
+		at = min(at, m.begun[0]+2*limit)
+	}
+	return at
+}
+
+// slimLocked gives back what a burst has left, while nothing is due.
+func (m *mux) slimLocked() {
+	if cap(m.spare) > modestBuffer {
+		m.spare = nil
+	}
+	if cap(m.gathered) > modestBuffer && len(m.gathered) == 0 {
+		m.gathered = nil
+	}
+	if len(m.queue) == 0 && m.next == len(m.batch) {
+		m.queue, m.batch, m.next = nil, nil, 0
+	}
 }
 
 // end is the reader's end.
@@ -150,6 +186,7 @@ func (m *mux) fail() {
 		err = m.writeErr
 	}
 	m.mu.Unlock()
+	defer m.node.shared.goroutines.Done()
 	err = m.accuse(err, len(due))
 	m.node.forget(m.conn)
 	left := m.guard.written.Load() - m.base

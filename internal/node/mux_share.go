@@ -15,7 +15,7 @@ const (
 	maxSharedArgs = 256      // arguments, whose replies may come to as many
 
 	// minSharers is how many calls are under way at once before they share a
-	// connection: below, one of the pool for each costs a wake-up less.
+	// connection: below, one for each costs a wake-up less.
 	minSharers = 3
 	// shareFor is for how many calls they go on sharing, although fewer than that
 	// are under way.
@@ -35,7 +35,8 @@ const (
 	maxMuxes = 3
 )
 
-// sharing is what a node's callers share. Its zero value is ready.
+// sharing is what the callers of a node's Do share. Its zero value with drained is
+// ready.
 type sharing struct {
 	possible atomic.Bool         // the library dials this node's connections
 	mux      atomic.Pointer[mux] // nil until it is needed; may be over
@@ -43,20 +44,31 @@ type sharing struct {
 	beside   atomic.Int32        // of those, calls that passed a mux by that is held up
 	warm     atomic.Int32        // calls that are to share whatever is under way
 	apart    atomic.Int32        // calls that are not to share
+	lanes    lanes
+
+	readLimit  atomic.Int64   // of the connections, as far as one was dialed
+	goroutines sync.WaitGroup // that dial and use shared connections
+	closing    atomic.Bool
+	drained    chan struct{} // closed when no call is under way any more, once closing
+	drain      sync.Once
 
 	mu      sync.Mutex // protects following fields
 	dialing *muxDial   // nil if nobody dials
+	closed  bool       // nobody begins to
 }
 
 // Do runs one command over the connection that all callers of Do share, or, while
-// few are under way, over one of the pool. It reports shared false, having done
-// nothing, if the command cannot be run so: the pool's connections are a user's
-// own, or the command is large. It is for commands that leave no state on a
-// connection and do not wait on the server.
+// few are under way, over one that it has for itself meanwhile. It reports shared
+// false, having done nothing, if the command cannot be run so: the pool's connections
+// are a user's own, or the command is large. It is for commands that leave no state on
+// a connection and do not wait on the server.
 //
-// It returns when ctx ends, with its error, and leaves the connection good.
+// It returns when ctx ends, with its error.
 func (n *Node) Do(ctx context.Context, cmd string, args []any) (reply any, shared bool, err error) {
-	if _, own := ctx.(readLimited); own || !n.shared.possible.Load() || len(args) > maxSharedArgs {
+	if !n.shared.possible.Load() || len(args) > maxSharedArgs {
+		return nil, false, nil
+	}
+	if _, own := ctx.(readLimited); own {
 		return nil, false, nil // a limit of one call's own is not for all who share
 	}
 	plain, size := plainArgs(args)
@@ -66,14 +78,27 @@ func (n *Node) Do(ctx context.Context, cmd string, args []any) (reply any, share
 	if err := ctx.Err(); err != nil {
 		return nil, true, n.error(cmd, err, false)
 	}
-	n.shared.enter()
-	defer n.shared.under.Add(-1)
-	if n.standing.Load().refusal() != nil || !n.shared.sociable() {
+	if n.standing.Load().refusal() != nil {
 		reply, err = n.doPooled(ctx, cmd, plain)
 		return reply, true, err
 	}
-	reply, err = n.doShared(ctx, cmd, plain)
+	n.shared.enter()
+	reply, err = n.doCounted(ctx, cmd, plain)
+	n.shared.exit()
 	return reply, true, err
+}
+
+// doCounted runs a command that is among those under way.
+func (n *Node) doCounted(ctx context.Context, cmd string, args []any) (any, error) {
+	switch {
+	case n.standing.Load().refusal() != nil: // looked at again: Close looks the other way round
+		return n.doPooled(ctx, cmd, args)
+	case n.shared.parted():
+		return n.doPooled(ctx, cmd, args)
+	case n.shared.warm.Load() > 0:
+		return n.doShared(ctx, cmd, args)
+	}
+	return n.doAlone(ctx, cmd, args)
 }
 
 // enter counts a call.
@@ -87,13 +112,20 @@ func (s *sharing) enter() {
 	}
 }
 
-// sociable reports whether a call is to share.
-func (s *sharing) sociable() bool {
+// exit is the end of a call.
+func (s *sharing) exit() {
+	if s.under.Add(-1) == 0 && s.closing.Load() {
+		s.drain.Do(func() { close(s.drained) })
+	}
+}
+
+// parted reports whether a call is to take a connection of the pool.
+func (s *sharing) parted() bool {
 	if s.apart.Load() > 0 && s.under.Load() <= maxApart {
 		s.apart.Add(-1)
-		return false
+		return true
 	}
-	return s.warm.Load() > 0
+	return false
 }
 
 // part keeps some more calls from sharing.
@@ -150,118 +182,3 @@ func (s *sharing) passBy() bool {
 	s.beside.Add(-1)
 	return false
 }
-
-// sharedMux returns the shared connection, of the present generation. If there is
-// none it waits for one to be dialed.
-func (n *Node) sharedMux(ctx context.Context) (*mux, error) {
-	was := n.shared.mux.Load()
-	if was != nil && n.current(was) {
-		return was, nil
-	}
-	d := n.dialMux(was)
-	select {
-	case <-d.done:
-		return d.mux, d.err
-	case <-ctx.Done():
-		return nil, n.error("dial", ctx.Err(), false)
-	}
-}
-
-// current reports whether m takes commands. One of an older generation, or that
-// has given a reply that tells against it, is retired.
-func (n *Node) current(m *mux) bool {
-	if m.over.Load() {
-		return false
-	}
-	if m.conn.generation != n.standing.Load().Generation || m.conn.spoiled.Load() != nil {
-		m.retire()
-		return false
-	}
-	return true
-}
-
-// errNotOurs says that the node's connections are not dialed by this package.
-var errNotOurs = errors.New("connections are a user's own")
-
-// muxDial is a shared connection that is being dialed.
-type muxDial struct {
-	done chan struct{} // closed when the other fields are set
-	mux  *mux
-	err  error
-}
-
-// dialMux dials a shared connection in the place of was, unless somebody does so
-// already or has done it.
-func (n *Node) dialMux(was *mux) *muxDial {
-	s := &n.shared
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.dialing != nil {
-		return s.dialing
-	}
-	d := &muxDial{done: make(chan struct{})}
-	if m := s.mux.Load(); m != was {
-		d.mux = m
-		close(d.done)
-		return d
-	}
-	s.dialing = d
-	go n.finishDial(d)
-	return d
-}
-
-// finishDial dials for nobody in particular: it ends when the node is found silent
-// and by the dial's own limit, not with any caller.
-func (n *Node) finishDial(d *muxDial) {
-	rc, err := n.dial(context.Background())
-	if err == nil {
-		d.mux, err = n.newMux(rc)
-	}
-	d.err = err
-	s := &n.shared
-	s.mu.Lock()
-	if d.mux != nil {
-		s.mux.Store(d.mux)
-	}
-	s.dialing = nil
-	s.mu.Unlock()
-	close(d.done)
-}
-
-// newMux makes a connection the shared one.
-func (n *Node) newMux(rc redis.Conn) (*mux, error) {
-	c := rc.(*conn)
-	if c.guard == nil { // whoever has the pool has changed its dial function
-		n.shared.possible.Store(false)
-		_ = c.Close()
-		return nil, errNotOurs
-	}
-	if err := c.guard.stale(c.consumed.Load()); err != nil { // redigo's buffer may hold it
-		_ = c.Close()
-		return nil, n.error("dial", err, false)
-	}
-	m := &mux{node: n, conn: c, guard: c.guard, base: c.guard.written.Load()}
-	m.replies = newReplyReader(m)
-	go m.read()
-	return m, nil
-}
-
-// judgeShared hands on what an error reply over the shared connection says.
-func (c *conn) judgeShared(ctx context.Context, cmd string, err error) {
-	c.judge(call{conn: c, op: cmd, ctx: ctx}, err)
-}
-
-// stallEvidence is what a stall says of the node: as many time-outs as calls that
-// it made fail, each as if over a connection of its own.
-func (m *mux) stallEvidence(f finding, err error, calls int) {
-	over, cancel := context.WithCancel(context.Background())
-	cancel()
-	for range min(calls, maxStalled) - 1 {
-		ev := m.conn.evidence(f, err)
-		ev.Conn = m.node.nextID.Add(1)
-		m.node.sink(over, ev)
-	}
-}
-
-// maxStalled bounds how many calls of one stall are told.
-const maxStalled = 16

@@ -101,6 +101,7 @@ func New(cfg Config) *Node {
 	}
 	n.standing.Store(newStanding(health.State{Live: true}, false))
 	n.shared.possible.Store(built(cfg.Pool))
+	n.shared.drained = make(chan struct{})
 	n.pool.Dial, n.pool.DialContext = nil, n.dial
 	n.pool.TestOnBorrow = n.testOnBorrow(n.pool.TestOnBorrow)
 	return n
@@ -151,6 +152,9 @@ func (n *Node) SetState(st health.State) {
 func (n *Node) Sever() {
 	s := n.standing.Load()
 	cause := s.refusal()
+	if m := n.shared.mux.Load(); m != nil {
+		n.current(m)
+	}
 	if cause == nil {
 		for _, c := range n.takeOlder(s.Generation, false) {
 			c.sever(errStale)
@@ -178,10 +182,11 @@ func (n *Node) takeOlder(gen uint64, lent bool) []*conn {
 	return older
 }
 
-// Close refuses every later dial and borrow with ErrClosed and closes every
-// connection, also those that are lent. It does not close the pool: redigo's
-// Pool.Close panics those who wait for a connection with a context that ends.
-// It is idempotent and waits for nobody.
+// Close refuses every later dial, borrow and call with ErrClosed. It waits for the
+// calls of Do that are under way, but no longer than one reply may take; then it closes
+// every connection, also those that are lent, and waits for the node's own goroutines.
+// It does not close the pool: redigo's Pool.Close panics those who wait for a connection
+// with a context that ends. It is idempotent.
 func (n *Node) Close() {
 	n.mu.Lock()
 	n.closed = true
@@ -191,10 +196,15 @@ func (n *Node) Close() {
 	n.mu.Unlock()
 
 	was.end(ErrClosed)
+	if m := n.shared.mux.Load(); m != nil {
+		m.retire()
+	}
+	n.drainCalls()
 	n.Sever()
 	if probe != nil {
 		_ = probe.Close()
 	}
+	n.shared.goroutines.Wait()
 }
 
 var closedStanding = newStanding(health.State{}, true)
