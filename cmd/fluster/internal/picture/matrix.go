@@ -28,7 +28,8 @@ const (
 	leastCell   = 6
 	textFits    = 60 // pixels of a cell that has room for its text
 	scaleWidth  = 160
-	leastWidth  = 640
+	leastWidth  = 580 // for the legend
+	labelSpace  = 14
 	legendSpace = 60
 )
 
@@ -45,29 +46,60 @@ func (m Matrix) SVG() string {
 	g := m.grid()
 	right, bottom := g.at(len(m.RowLabels), len(m.ColumnLabels))
 	tilt := widest(m.ColumnLabels) * math.Sqrt2 / 2 // the last label leans over the edge
-	width := max(right+tilt+margin, leastWidth, 2*margin+perRune*float64(len(m.Subtitle)))
+	width := max(right+tilt+margin, g.left+leastWidth, 2*margin+perRune*float64(len(m.Subtitle)))
+	most := m.most()
 
 	c := new(canvas)
-	c.begin(width, bottom+legendSpace+margin, m.Title, m.Subtitle)
+	c.begin(width, bottom+legendSpace, m.Title, m.Subtitle)
 	c.text(g.left-10, g.top-10, "soft end", m.Rows+" \\ "+m.Columns)
-	most := m.most()
-	for j, label := range m.ColumnLabels {
-		x, y := g.at(0, j)
-		c.printf(`<g transform="translate(%.1f %.1f) rotate(-45)">`, x+g.width/2+4, y-8)
-		c.label(0, 0, "", label)
-		c.WriteString("</g>\n")
-	}
-	for i, label := range m.RowLabels {
-		_, y := g.at(i, 0)
-		c.label(g.left-10, y+g.height/2+4.5, "end", label)
-		for j, cell := range m.Cells[i] {
-			x, y := g.at(i, j)
-			m.drawCell(c, g, x, y, cell, most, fmt.Sprintf("%s → %s: %s", label, m.ColumnLabels[j], cell.Text))
-		}
-	}
+	m.drawCells(c, g, most)
+	g.drawLines(c, len(m.RowLabels), len(m.ColumnLabels))
+	m.drawLabels(c, g)
 	m.drawLegend(c, g.left, bottom+legendSpace-22, most)
 	return c.end()
 }
+
+func (m Matrix) drawCells(c *canvas, g grid, most float64) {
+	for i, row := range m.Cells {
+		for j, cell := range row {
+			if cell.Value > 0 || cell.Stays {
+				x, y := g.at(i, j)
+				m.drawCell(c, g, x, y, cell, most, fmt.Sprintf("%s → %s: %s", m.RowLabels[i], m.ColumnLabels[j], cell.Text))
+			}
+		}
+	}
+}
+
+// drawLines draws the lines between cells.
+func (g grid) drawLines(c *canvas, rows, columns int) {
+	right, bottom := g.at(rows, columns)
+	for j := range columns + 1 {
+		x, _ := g.at(0, j)
+		c.printf(`<path class="line" d="M%.1f %.1fV%.1f"/>`+"\n", x, g.top, bottom)
+	}
+	for i := range rows + 1 {
+		_, y := g.at(i, 0)
+		c.printf(`<path class="line" d="M%.1f %.1fH%.1f"/>`+"\n", g.left, y, right)
+	}
+}
+
+// drawLabels names rows and columns; of many it names every second or third, so
+// that the names stay apart.
+func (m Matrix) drawLabels(c *canvas, g grid) {
+	for j := 0; j < len(m.ColumnLabels); j += every(g.width) {
+		x, y := g.at(0, j)
+		c.printf(`<g transform="translate(%.1f %.1f) rotate(-45)">`, x+g.width/2+4, y-8)
+		c.label(0, 0, "", m.ColumnLabels[j])
+		c.WriteString("</g>\n")
+	}
+	for i := 0; i < len(m.RowLabels); i += every(g.height) {
+		_, y := g.at(i, 0)
+		c.label(g.left-10, y+g.height/2+4.5, "end", m.RowLabels[i])
+	}
+}
+
+// every returns how many cells of a size one label needs.
+func every(size float64) int { return int(math.Ceil(labelSpace / size)) }
 
 // grid fits the cells to their number.
 func (m Matrix) grid() grid {
@@ -94,15 +126,12 @@ func (m Matrix) most() float64 {
 }
 
 func (m Matrix) drawCell(c *canvas, g grid, x, y float64, cell Cell, most float64, hint string) {
-	c.printf(`<g><title>%s</title><rect class="line" x="%.1f" y="%.1f" width="%.1f" height="%.1f"/>`,
-		escape(hint), x, y, g.width, g.height)
-	switch {
-	case cell.Stays:
-		c.printf(`<rect class="stays" x="%.1f" y="%.1f" width="%.1f" height="%.1f"/>`, x, y, g.width, g.height)
-	case cell.Value > 0:
-		c.printf(`<rect class="value" fill-opacity="%.3f" x="%.1f" y="%.1f" width="%.1f" height="%.1f"/>`,
-			strength(cell.Value/most), x, y, g.width, g.height)
+	look := `class="stays"`
+	if !cell.Stays {
+		look = fmt.Sprintf(`class="value" fill-opacity="%.3f"`, strength(cell.Value/most))
 	}
+	c.printf(`<g><title>%s</title><rect %s x="%.1f" y="%.1f" width="%.1f" height="%.1f"/>`,
+		escape(hint), look, x, y, g.width, g.height)
 	if cell.Value > 0 && g.width >= textFits {
 		class := "middle"
 		if cell.Stays {

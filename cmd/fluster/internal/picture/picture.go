@@ -21,14 +21,16 @@ const (
 )
 
 // style is the look of all pictures: bars and cells are blue, marks orange, which
-// people with any eyes can tell apart.
+// people with any eyes can tell apart. Colors are written out for both, since not
+// every program that shows SVG knows CSS variables.
 const style = `<style>
-svg{--ground:#fff;--ink:#1f2328;--soft:#59636e;--line:#d8dee4;--value:#0969da;--mark:#bc4c00;--stays:#eaeef2}
-@media(prefers-color-scheme:dark){svg{--ground:#0d1117;--ink:#e6edf3;--soft:#9198a1;--line:#30363d;--value:#4493f8;--mark:#f0883e;--stays:#21262d}}
-text{font:13px system-ui,-apple-system,"Segoe UI",Helvetica,Arial,sans-serif;fill:var(--ink)}
-.title{font-size:17px;font-weight:600}.soft{fill:var(--soft)}.end{text-anchor:end}.middle{text-anchor:middle}
-.ground{fill:var(--ground)}.line{stroke:var(--line);fill:none}.value{fill:var(--value)}.mark{stroke:var(--mark);stroke-width:2}
-.stays{fill:var(--stays)}
+text{font:13px system-ui,-apple-system,"Segoe UI",Helvetica,Arial,sans-serif;fill:#1f2328}
+.title{font-size:17px;font-weight:600}.soft{fill:#59636e}.end{text-anchor:end}.middle{text-anchor:middle}
+.ground{fill:#ffffff}.line{stroke:#d8dee4;fill:none}.value{fill:#0969da}.mark{stroke:#bc4c00;stroke-width:2}.stays{fill:#eaeef2}
+@media (prefers-color-scheme:dark){
+text{fill:#e6edf3}.soft{fill:#9198a1}
+.ground{fill:#0d1117}.line{stroke:#30363d}.value{fill:#4493f8}.mark{stroke:#f0883e}.stays{fill:#21262d}
+}
 </style>
 `
 
