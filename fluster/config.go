@@ -64,6 +64,20 @@ type Config struct {
 	// ErrCrossNode, MGET and its like included.
 	Whole bool
 
+	// Merge says how the replies of several nodes to a call without keys become one,
+	// by the command's name, such as "DBSIZE" or "ACL WHOAMI". It takes the place of
+	// what Do would make of them, in connections of Get as well; and a command that
+	// is refused otherwise (SCRIPT KILL, ACL WHOAMI, ...) is done if it is named here.
+	//
+	// The function gets what each node replied, or failed with, in the order of
+	// Nodes: of the nodes that live, if the command is known to read only, else of
+	// all. What it returns is what the call returns. It is called in the goroutine of
+	// the call, by several at once.
+	//
+	// New refuses what is no command and what has keys, waits or changes its
+	// connection.
+	Merge map[string]func(replies []NodeReply) (any, error)
+
 	// Retry says how calls are repeated that failed. Its zero value is a good choice.
 	Retry Retry
 

@@ -294,3 +294,29 @@ func ExampleWithRetry() {
 	// b 0
 	// true
 }
+
+// A command's replies may be merged as the caller likes. The function gets those of
+// all nodes; here there are no servers, so each has an error.
+func ExampleConfig_merge() {
+	cluster, err := fluster.New(fluster.Config{
+		Nodes: pools("a", "b"), Health: calm,
+		Merge: map[string]func([]fluster.NodeReply) (any, error){
+			"DBSIZE": func(replies []fluster.NodeReply) (any, error) {
+				answered, keys := 0, 0
+				for _, r := range replies {
+					if n, err := redis.Int(r.Reply, r.Err); err == nil {
+						answered, keys = answered+1, keys+n
+					}
+				}
+				return fmt.Sprintf("%d keys on %d of %d nodes", keys, answered, len(replies)), nil
+			},
+		},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer cluster.Close()
+	fmt.Println(cluster.Do(context.Background(), "DBSIZE"))
+	// Output: 0 keys on 0 of 2 nodes <nil>
+}

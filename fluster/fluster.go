@@ -42,26 +42,25 @@ type FlusterCluster struct {
 //
 // New refuses, naming the field: no nodes; a node without a name, with a name
 // or pool that another one has, without a pool, with a pool that was used
-// before or belongs to a cluster; negative weights and durations.
+// before or belongs to a cluster; negative weights and durations; a name in Merge
+// that cannot be merged.
 func New(cfg Config) (*FlusterCluster, error) {
 	if err := checkNodes(cfg.Nodes); err != nil {
-		return nil, err
-	}
-	if err := cfg.Retry.check(); err != nil {
 		return nil, err
 	}
 	c := &FlusterCluster{nodes: slices.Clone(cfg.Nodes)}
 	for i := range c.nodes {
 		c.nodes[i].Weight = max(c.nodes[i].Weight, 1)
 	}
-	c.router = router.New(backend{c}, router.Config{
-		NonAtomic: cfg.NonAtomic, Whole: cfg.Whole, Retry: router.Retry(cfg.Retry),
-	})
+	routing, err := c.routing(cfg)
+	if err != nil {
+		return nil, err
+	}
+	c.router = router.New(backend{c}, routing)
 	c.events = newHerald(c.nodes, cfg.Logger, cfg.OnEvent)
 	if cfg.Placement == nil {
 		cfg.Placement = ring.Balanced{}
 	}
-	var err error
 	if c.ring, err = cfg.Placement.Build(c.ringNodes()); err != nil {
 		return nil, fmt.Errorf("fluster: Config.Placement: %w", err)
 	}

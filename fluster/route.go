@@ -60,8 +60,9 @@ func (c *FlusterCluster) GetContext(ctx context.Context) (redis.Conn, error) {
 // live, and if it writes (FLUSHDB, CONFIG SET, SCRIPT LOAD, ...) to all there are,
 // and the replies become one: sums for DBSIZE, all keys for KEYS, OK if all said
 // so; where no one reply makes sense (INFO, TIME, ...) each node's name and reply
-// by turns. Use Each to have every node's reply for itself. What makes no sense
-// over several nodes is ErrRefused, and can be done with a node's own pool; so is
+// by turns. Config.Merge has another way of it, and Each every node's reply for
+// itself. What makes no sense over several nodes is ErrRefused, and can be done with
+// a node's own pool; so is
 // what needs a connection of its own (MULTI, SUBSCRIBE, ...), for which there is Get.
 //
 // A call that is wrong in itself, such as one with too few arguments, is refused

@@ -62,6 +62,7 @@ type Info struct {
 	specs []spec
 	find  finder
 	subs  map[string]*Info
+	merge func(replies []Reply) (any, error) // takes the place of Merge; nil for those of the table
 }
 
 // Access is what a command does to keys.

@@ -47,7 +47,7 @@ func (r *Router) fanOut(ctx context.Context, c *call) (any, error) {
 	}
 	replies := r.Fan(ctx, nodes, c.cmd, c.args)
 	r.scripts.see(c, replies)
-	return c.info.Merge.Replies(replies)
+	return c.info.OneOf(replies)
 }
 
 func (r *Router) all() []int {

@@ -49,7 +49,7 @@ func (o *op) result() (any, error) {
 	case len(o.parts) == 0:
 		return o.value, o.err
 	case o.call.info.Route == command.FanOut:
-		return o.call.info.Merge.Replies(o.replies)
+		return o.call.info.OneOf(o.replies)
 	case len(o.parts) == 1:
 		return o.replies[0].Value, unbelieved(o.call.info, o.replies[0].Err)
 	}

@@ -63,6 +63,9 @@ func (r *Router) lookup(ctx context.Context, cmd string, args []any) (*command.I
 	case err != nil && !isReply(err):
 		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
+	if own := r.cfg.Merged[info]; own != nil {
+		return own, nil
+	}
 	return info, err
 }
 

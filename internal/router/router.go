@@ -54,6 +54,9 @@ type Config struct {
 	NonAtomic bool
 	// Whole makes it refuse every call whose keys belong to several nodes.
 	Whole bool
+	// Merged has, by what the table knows of them, the commands that are to be taken
+	// for others: for those whose replies a user's function merges.
+	Merged map[*command.Info]*command.Info
 	// Retry is how calls are repeated whose context does not say it.
 	Retry Retry
 }
