@@ -323,3 +323,41 @@ func TestWordsThatOnlyLookLikeOptionsAreNone(t *testing.T) {
 		})
 	}
 }
+
+// What a server says of its own commands is enough to find their keys, or to know
+// that it has to be asked.
+func TestWhatIsLearnedOfACommandIsTrue(t *testing.T) {
+	s := redistest.StartUnix(t)
+	entries, err := redis.Values(s.Do("COMMAND"), nil)
+	require.NoError(t, err)
+	r := rand.New(rand.NewPCG(7, 3))
+	fixed, opaque := 0, 0
+	for _, entry := range entries {
+		learned, err := command.Learn(entry)
+		require.NoError(t, err)
+		if learned.Opaque() {
+			opaque++
+			continue
+		}
+		if learned.Route == command.Rejected {
+			continue
+		}
+		fixed++
+		for range 50 {
+			args := randomArgs(r, learned.Name, learned.Arity, 0)
+			want, wantErr := redis.Strings(s.Try("COMMAND", append([]any{"GETKEYS", learned.Name}, args...)...))
+			at, err := learned.Keys(nil, args)
+			if wantErr != nil || err != nil {
+				continue
+			}
+			var got []string
+			for _, i := range at {
+				got = append(got, command.Text(args[i]))
+			}
+			require.Equal(t, want, got, "%s %q", learned.Name, args)
+		}
+	}
+	t.Logf("%d commands with keys at fixed places, %d to ask about", fixed, opaque)
+	assert.Greater(t, fixed, 100)
+	assert.Greater(t, opaque, 20)
+}

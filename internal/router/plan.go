@@ -22,10 +22,13 @@ func (r *Router) parse(ctx context.Context, cmd string, args []any) (call, error
 	if c.leavesDatabase() {
 		return call{}, refused(c, "the copy would be in a database that the cluster does not read; a node's own pool can do it")
 	}
-	if info.Keyless() {
+	if info.Keyless() && !info.Opaque() {
 		return c, nil
 	}
-	if c.keys, err = info.Keys(nil, args); err != nil {
+	if c.keys, err = info.Keys(nil, args); err == nil && info.Opaque() {
+		c.keys, err = r.askKeys(ctx, &c)
+	}
+	if err != nil {
 		return call{}, err
 	}
 	return c, nil
