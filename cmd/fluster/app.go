@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -21,6 +22,12 @@ const (
 	statusUsage       = 2
 	statusInterrupted = 130 // as shells tell of SIGINT
 	statusPipe        = 141 // as shells tell of SIGPIPE
+)
+
+// Variables of the environment that stand in for flags.
+const (
+	nodesVariable     = "FLUSTER_NODES"
+	placementVariable = "FLUSTER_PLACEMENT"
 )
 
 const about = `Tells where keys are, how evenly they are shared, and which of them move.
@@ -61,16 +68,36 @@ type session struct {
 	stdin  io.Reader
 	stdout *bufio.Writer
 	stderr io.Writer
+	hidden *strings.Replacer
 }
 
 // note tells the operator something that is no result.
 func (s *session) note(format string, args ...any) {
-	_, _ = fmt.Fprintf(s.stderr, "fluster: "+format+"\n", args...)
+	_, _ = fmt.Fprintln(s.stderr, "fluster: "+s.hidden.Replace(fmt.Sprintf(format, args...)))
+}
+
+// hide returns what keeps arguments out of messages that may hold a password: a
+// URL may have been given in the place of anything, and errors quote arguments.
+func hide(args []string) *strings.Replacer {
+	var pairs []string
+	for _, arg := range args {
+		_, value, _ := strings.Cut(arg, "=")
+		for _, text := range append([]string{arg, value}, strings.Split(arg, ",")...) {
+			if strings.Contains(text, "@") {
+				quoted := strconv.Quote(text)
+				pairs = append(pairs, quoted[1:len(quoted)-1], "(hidden)", text, "(hidden)")
+			}
+		}
+	}
+	return strings.NewReplacer(pairs...)
 }
 
 // run runs the program and returns its exit status.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) int {
-	s := &session{ctx: ctx, stdin: stdin, stdout: bufio.NewWriterSize(stdout, 64<<10), stderr: stderr}
+	s := &session{
+		ctx: ctx, stdin: stdin, stdout: bufio.NewWriterSize(stdout, 64<<10), stderr: stderr,
+		hidden: hide(append(slices.Clone(args), getenv(nodesVariable), getenv(placementVariable))),
+	}
 	err := s.dispatch(args, getenv)
 	// What was found before an error is worth having.
 	if flushErr := s.stdout.Flush(); err == nil {
@@ -99,7 +126,7 @@ func (s *session) dispatch(args []string, getenv func(string) string) error {
 		return nil
 	}
 	if err != nil {
-		return asUsage(err, args)
+		return usagef("%v", err)
 	}
 	return command.Run(s)
 }
@@ -107,13 +134,11 @@ func (s *session) dispatch(args []string, getenv func(string) string) error {
 // fromEnvironment gives the flags nodes and placement what the environment says.
 func fromEnvironment(getenv func(string) string) kong.ResolverFunc {
 	return func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
-		if flag.Name != "nodes" && flag.Name != "placement" {
+		variable := map[string]string{"nodes": nodesVariable, "placement": placementVariable}[flag.Name]
+		if variable == "" || getenv(variable) == "" {
 			return nil, nil
 		}
-		if v := getenv("FLUSTER_" + strings.ToUpper(flag.Name)); v != "" {
-			return v, nil
-		}
-		return nil, nil
+		return getenv(variable), nil
 	}
 }
 
@@ -167,24 +192,6 @@ func (e *usageError) Error() string { return e.text }
 
 func usagef(format string, args ...any) error {
 	return &usageError{fmt.Sprintf(format, args...)}
-}
-
-// asUsage turns an error of the parser's into a usageError. The parser quotes
-// arguments, and one that stands in the wrong place may be a URL with a password.
-func asUsage(err error, args []string) error {
-	text := err.Error()
-	for _, arg := range args {
-		_, value, _ := strings.Cut(arg, "=")
-		for _, secret := range []string{arg, value} {
-			if !strings.Contains(secret, "@") {
-				continue
-			}
-			quoted := strconv.Quote(secret)
-			text = strings.ReplaceAll(text, quoted[1:len(quoted)-1], "(hidden)")
-			text = strings.ReplaceAll(text, secret, "(hidden)")
-		}
-	}
-	return usagef("%s", text)
 }
 
 // conclude tells of an error and returns the exit status.

@@ -5,6 +5,7 @@ go 1.25
 require (
 	github.com/alecthomas/kong v1.17.0
 	github.com/redisfluster/fluster v0.0.0
+	github.com/stretchr/testify v1.12.1
 	go.yaml.in/yaml/v3 v3.0.6
 )
 

@@ -97,7 +97,7 @@ func (r reader) list(root *yaml.Node) (List, error) {
 	list := List{Source: r.file}
 	if root.Kind == yaml.MappingNode {
 		err := r.fields(root, "", fieldReaders{
-			"placement": r.text(&list.Placement),
+			"placement": r.checked(&list.Placement, nameFlaw),
 			"nodes":     func(field string, n *yaml.Node) error { root = n; return nil },
 		})
 		if err != nil {
