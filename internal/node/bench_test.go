@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -173,7 +174,7 @@ func timeTurn(b *testing.B, pool *redis.Pool, call func(redis.Conn) error) time.
 	return time.Since(begun) / calls
 }
 
-func median(all []time.Duration) time.Duration {
+func median[T cmp.Ordered](all []T) T {
 	slices.Sort(all)
 	return all[len(all)/2]
 }

@@ -3,8 +3,11 @@ package node_test
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -14,19 +17,24 @@ import (
 	"github.com/redisfluster/fluster/internal/redistest"
 )
 
-// BenchmarkShareBesidePool takes turns between calls over a node's shared connection
-// and calls over connections of a pool, from many goroutines over three servers, and
-// reports medians of calls per second and their ratio.
-func BenchmarkShareBesidePool(b *testing.B) {
+// rigs are three servers, and how to call them: over shared connections, over a
+// node's pool, and over a pool of redigo's alone.
+type rigs struct {
+	servers []*redistest.Server
+	kinds   map[string]func(i int) error
+}
+
+func newRigs(b *testing.B) *rigs {
+	r := &rigs{}
 	var shared, own [3]*watched
 	var bare [3]*redis.Pool
 	for i := range shared {
 		s := redistest.Start(b)
-		s.Do("SET", "k", "0123456789012345678901234567890123456789012345678901234567890123")
-		shared[i] = watchURL(b, s.URL(), "?read_timeout=1s&max_idle=1024")
-		own[i] = watchURL(b, s.URL(), "?read_timeout=1s&max_idle=1024")
-		bare[i] = s.Pool(redistest.PoolOptions{})
-		bare[i].MaxIdle = 1024
+		s.Do("SET", "k", strings.Repeat("x", 64))
+		r.servers = append(r.servers, s)
+		shared[i] = watchURL(b, s.URL(), "?read_timeout=10s&write_timeout=10s&max_idle=512&pool_size=512&pool_wait=true")
+		own[i] = watchURL(b, s.URL(), "?read_timeout=10s&write_timeout=10s&max_idle=512&pool_size=512&pool_wait=true")
+		bare[i] = s.Pool(redistest.PoolOptions{Read: 10 * time.Second, Write: 10 * time.Second, MaxIdle: 512, MaxActive: 512, Wait: true})
 		b.Cleanup(func() { _ = bare[i].Close() })
 	}
 	overPool := func(p *redis.Pool) error {
@@ -35,7 +43,7 @@ func BenchmarkShareBesidePool(b *testing.B) {
 		_, err := rc.Do("GET", "k")
 		return err
 	}
-	kinds := map[string]func(i int) error{
+	r.kinds = map[string]func(i int) error{
 		"shared": func(i int) error {
 			_, _, err := shared[i%3].Do(context.Background(), "GET", []any{"k"})
 			return err
@@ -43,11 +51,19 @@ func BenchmarkShareBesidePool(b *testing.B) {
 		"own":  func(i int) error { return overPool(own[i%3].Pool()) },
 		"bare": func(i int) error { return overPool(bare[i%3]) },
 	}
-	for _, goroutines := range []int{1, 2, 4, 8, 16, 64, 512} {
+	return r
+}
+
+// BenchmarkShareBesidePool takes turns between calls over a node's shared connection
+// and calls over connections of a pool, from many goroutines over three servers, and
+// reports medians of calls per second and their ratio.
+func BenchmarkShareBesidePool(b *testing.B) {
+	r := newRigs(b)
+	for _, goroutines := range []int{1, 2, 4, 8, 16, 64, 512, 4096} {
 		b.Run(fmt.Sprint(goroutines), func(b *testing.B) {
 			took := map[string][]time.Duration{}
 			for b.Loop() {
-				for kind, call := range kinds {
+				for kind, call := range r.kinds {
 					took[kind] = append(took[kind], timeCrowd(b, goroutines, call))
 				}
 			}
@@ -60,10 +76,85 @@ func BenchmarkShareBesidePool(b *testing.B) {
 	}
 }
 
+// BenchmarkShareCost reports what depends less on who else uses the machine, again as
+// medians of turns: what a call costs the processors here and the servers', and how many
+// calls a server reads at once.
+func BenchmarkShareCost(b *testing.B) {
+	r := newRigs(b)
+	for _, goroutines := range []int{1, 2, 4, 8, 16, 64, 512, 4096} {
+		b.Run(fmt.Sprint(goroutines), func(b *testing.B) {
+			here, there, batch := map[string][]float64{}, map[string][]float64{}, map[string][]float64{}
+			for b.Loop() {
+				for _, kind := range []string{"bare", "shared"} {
+					mine, theirs, reads := cpuOfThis(b), r.cpu(b), r.reads(b)
+					_, n := countCrowd(b, goroutines, r.kinds[kind])
+					calls := float64(n)
+					here[kind] = append(here[kind], float64(cpuOfThis(b)-mine)/calls)
+					there[kind] = append(there[kind], float64(r.cpu(b)-theirs)/calls)
+					batch[kind] = append(batch[kind], calls/float64(r.reads(b)-reads))
+				}
+			}
+			b.ReportMetric(0, "ns/op")
+			for _, kind := range []string{"bare", "shared"} {
+				b.ReportMetric(median(here[kind]), kind+"-ns-here")
+				b.ReportMetric(median(there[kind]), kind+"-ns-there")
+			}
+			b.ReportMetric(median(batch["shared"]), "calls/read")
+			b.ReportMetric((median(here["bare"])+median(there["bare"]))/(median(here["shared"])+median(there["shared"])), "×")
+		})
+	}
+}
+
+func cpuOfThis(b *testing.B) time.Duration {
+	var used syscall.Rusage
+	require.NoError(b, syscall.Getrusage(syscall.RUSAGE_SELF, &used))
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
+}
+
+// cpu returns what the servers have used.
+func (r *rigs) cpu(b *testing.B) (sum time.Duration) {
+	for _, field := range []string{"used_cpu_sys", "used_cpu_user"} {
+		for _, text := range r.info(b, "cpu", field) {
+			seconds, err := strconv.ParseFloat(text, 64)
+			require.NoError(b, err)
+			sum += time.Duration(seconds * float64(time.Second))
+		}
+	}
+	return sum
+}
+
+// reads returns how often the servers have read from a connection.
+func (r *rigs) reads(b *testing.B) (sum int) {
+	for _, text := range r.info(b, "stats", "total_reads_processed") {
+		n, err := strconv.Atoi(text)
+		require.NoError(b, err)
+		sum += n
+	}
+	return sum
+}
+
+func (r *rigs) info(b *testing.B, section, field string) (all []string) {
+	for _, s := range r.servers {
+		text, err := redis.String(s.Do("INFO", section), nil)
+		require.NoError(b, err)
+		_, rest, found := strings.Cut(text, "\n"+field+":")
+		require.True(b, found, field)
+		value, _, _ := strings.Cut(rest, "\r")
+		all = append(all, value)
+	}
+	return all
+}
+
 // timeCrowd returns what a call takes, of goroutines that call for a while.
 func timeCrowd(b *testing.B, goroutines int, call func(i int) error) time.Duration {
+	took, calls := countCrowd(b, goroutines, call)
+	return took / time.Duration(max(calls, 1))
+}
+
+// countCrowd has goroutines call for a while, and returns how long and how often.
+func countCrowd(b *testing.B, goroutines int, call func(i int) error) (took time.Duration, calls int) {
 	const turn = 50 * time.Millisecond
-	var calls atomic.Int64
+	var all atomic.Int64
 	var wg sync.WaitGroup
 	begun := time.Now()
 	for g := range goroutines {
@@ -76,11 +167,11 @@ func timeCrowd(b *testing.B, goroutines int, call func(i int) error) time.Durati
 				}
 				n++
 			}
-			calls.Add(int64(n))
+			all.Add(int64(n))
 		})
 	}
 	wg.Wait()
-	return time.Since(begun) / time.Duration(max(calls.Load(), 1))
+	return time.Since(begun), int(all.Load())
 }
 
 func BenchmarkShareAllocations(b *testing.B) {
