@@ -33,7 +33,7 @@ func scored(pairs ...any) []fanin.Scored {
 // A merge over all live nodes gives each element its score, and one that stands on
 // several nodes the highest.
 func TestAMemberOnSeveralNodesHasItsHighestScoreOverAFailover(t *testing.T) {
-	s := openSite(t, 3, "", "--appendonly", "yes", "--appendfsync", "always")
+	s := openSite(t, 3, "", "--appendonly", "yes", "--appendfsync", "no")
 	key := s.at(t, "board:", "b")
 	add := func(member string, score int) {
 		_, err := s.Do(t.Context(), "ZADD", key, score, member)

@@ -15,7 +15,7 @@ import (
 )
 
 func TestACounterIsSummedOverAFailover(t *testing.T) {
-	s := openSite(t, 3, "", "--appendonly", "yes", "--appendfsync", "always")
+	s := openSite(t, 3, "", "--appendonly", "yes", "--appendfsync", "no")
 	moved, stays := s.at(t, "moved:", "b"), s.at(t, "stays:", "a")
 	count := func() {
 		for _, key := range []string{moved, stays} {
