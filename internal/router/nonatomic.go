@@ -19,8 +19,7 @@ import (
 //   - First comes what only reads, so that a call which is wrong, or whose keys
 //     are of a wrong type, touches nothing; then the destination is written, in
 //     one transaction; last of all something is removed from its source. What
-//     ends a call in the middle, this process included, loses nothing; where
-//     that cannot be had, as of LMOVE, it is said.
+//     ends a call in the middle, this process included, loses nothing.
 //   - No step is repeated that may have run. The nodes are those that the keys
 //     belonged to when the call began.
 //   - If no step before it changed anything, the error of a step is the call's, as

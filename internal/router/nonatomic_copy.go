@@ -49,7 +49,7 @@ func (s *spread) copy(ctx context.Context) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer from.Close()
+	defer giveBack(ctx, from, "")
 	defer to.Close()
 	copied, err := s.duplicate(ctx, from, to, replace)
 	if errors.Is(err, errNoKey) {
@@ -75,7 +75,8 @@ func (s *spread) transfer(ctx context.Context, replace bool) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	defer from.Close()
+	undo := "UNWATCH"
+	defer func() { giveBack(ctx, from, undo) }()
 	defer to.Close()
 	if err := from.Send("WATCH", s.key(0)); err != nil {
 		return false, node.Unsent(err)
@@ -84,6 +85,7 @@ func (s *spread) transfer(ctx context.Context, replace bool) (bool, error) {
 	if err != nil || !copied {
 		return false, err
 	}
+	undo = ""
 	replies, err := pipelined(ctx, from, step{"MULTI", nil}, step{"UNLINK", []any{s.key(0)}}, step{"EXEC", nil})
 	if err == nil && replies[len(replies)-1] == nil {
 		err = errChanged

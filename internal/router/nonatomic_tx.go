@@ -31,7 +31,8 @@ func (r *Router) atomically(ctx context.Context, n int, steps ...step) ([]any, e
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close()
+	undo := "DISCARD"
+	defer func() { giveBack(ctx, conn, undo) }()
 	if err := conn.Send("MULTI"); err != nil {
 		return nil, node.Unsent(err)
 	}
@@ -40,7 +41,18 @@ func (r *Router) atomically(ctx context.Context, n int, steps ...step) ([]any, e
 			return nil, node.Unsent(err)
 		}
 	}
+	undo = ""
 	return redis.Values(redis.DoContext(conn, ctx, "EXEC"))
+}
+
+// giveBack gives a connection back after undo, if that is not empty. What Close would
+// wait for without end if the node is frozen, undo and all replies that are due, has
+// until a moment after ctx ends; then the connection is closed.
+func giveBack(ctx context.Context, conn redis.Conn, undo string) {
+	ctx, cancel := outlive(ctx, grace)
+	defer cancel()
+	_, _ = redis.DoContext(conn, ctx, undo)
+	_ = conn.Close()
 }
 
 // pipelined runs some short commands on a connection, and returns their replies,
