@@ -61,6 +61,7 @@ type mux struct {
 	queue    []*muxOp   // calls that the reader has not taken, in order
 	calls    uint64     // so far
 	answered uint64     // of calls, as far as the reader has told
+	woken    uint64     // callers whose replies came with the last read that brought any
 	bytes    uint64     // of commands so far
 	flushing bool
 	flights  int                // flushes that are not answered
@@ -184,16 +185,16 @@ func (m *mux) add(ctx context.Context, o *muxOp, cmd string, args []any) error {
 		return errMuxOver
 	}
 	m.enqueueLocked(o, cmd, args)
-	alone := m.calls-m.answered == 1
-	if alone {
+	first := m.calls-m.answered == 1
+	if first {
 		m.moved.Store(m.node.clock())
 	}
-	lead := m.leadLocked()
+	lead, others := m.leadLocked(), !first || m.woken > 1
 	small := m.unread+len(m.gathered) <= ownWrite
 	m.mu.Unlock()
 	switch {
 	case lead && small:
-		m.flush(!alone)
+		m.flush(others)
 	case lead:
 		go m.flush(true)
 	}

@@ -83,12 +83,13 @@ func BenchmarkShareCost(b *testing.B) {
 	r := newRigs(b)
 	for _, goroutines := range []int{1, 2, 4, 8, 16, 64, 512, 4096} {
 		b.Run(fmt.Sprint(goroutines), func(b *testing.B) {
-			here, there, batch := map[string][]float64{}, map[string][]float64{}, map[string][]float64{}
+			took, here, there, batch := map[string][]float64{}, map[string][]float64{}, map[string][]float64{}, map[string][]float64{}
 			for b.Loop() {
 				for _, kind := range []string{"bare", "shared"} {
 					mine, theirs, reads := cpuOfThis(b), r.cpu(b), r.reads(b)
-					_, n := countCrowd(b, goroutines, r.kinds[kind])
+					span, n := countCrowd(b, goroutines, r.kinds[kind])
 					calls := float64(n)
+					took[kind] = append(took[kind], float64(span)/calls)
 					here[kind] = append(here[kind], float64(cpuOfThis(b)-mine)/calls)
 					there[kind] = append(there[kind], float64(r.cpu(b)-theirs)/calls)
 					batch[kind] = append(batch[kind], calls/float64(r.reads(b)-reads))
@@ -100,7 +101,8 @@ func BenchmarkShareCost(b *testing.B) {
 				b.ReportMetric(median(there[kind]), kind+"-ns-there")
 			}
 			b.ReportMetric(median(batch["shared"]), "calls/read")
-			b.ReportMetric((median(here["bare"])+median(there["bare"]))/(median(here["shared"])+median(there["shared"])), "×")
+			b.ReportMetric((median(here["bare"])+median(there["bare"]))/(median(here["shared"])+median(there["shared"])), "×cpu")
+			b.ReportMetric(median(took["bare"])/median(took["shared"]), "×calls/s")
 		})
 	}
 }

@@ -73,7 +73,9 @@ func (m *mux) beforeRead() (due bool) {
 		m.conn.replied.Store(now)
 	}
 	m.mu.Lock()
-	m.answered = m.done
+	if m.answered != m.done {
+		m.answered, m.woken = m.done, m.done-m.answered
+	}
 	m.arriveLocked()
 	if !m.fullLocked() {
 		m.openLocked()
