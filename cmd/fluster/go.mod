@@ -4,6 +4,7 @@ go 1.25
 
 require (
 	github.com/alecthomas/kong v1.17.0
+	github.com/gomodule/redigo v1.9.3
 	github.com/redisfluster/fluster v0.0.0
 	github.com/stretchr/testify v1.12.1
 	go.yaml.in/yaml/v3 v3.0.6
@@ -11,7 +12,7 @@ require (
 
 require (
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
-	github.com/gomodule/redigo v1.9.3 // indirect
+	go.uber.org/goleak v1.3.0 // indirect
 )
 
 replace github.com/redisfluster/fluster => ../../

@@ -99,7 +99,7 @@ func (m *movement) least() float64 {
 		}
 		least += max(share, 0)
 	}
-	return least
+	return rounded(least)
 }
 
 // flow is how many keys go from one node to one. A name is nil if there is no node.

@@ -43,9 +43,9 @@ func weigh(f *fleet, counts []int) evenness {
 	}
 	fair := f.livingShares()
 	for i, n := range f.nodes {
-		share := nodeShare{Name: n.Name, Weight: n.Weight, Down: !f.live[i], Keys: counts[i], Fair: fair[i]}
+		share := nodeShare{Name: n.Name, Weight: n.Weight, Down: !f.live[i], Keys: counts[i], Fair: rounded(fair[i])}
 		share.Share = ratio(float64(counts[i]), float64(e.Keys))
-		share.Load = ratio(share.Share, fair[i])
+		share.Load = ratio(float64(counts[i]), float64(e.Keys)*fair[i])
 		e.Nodes = append(e.Nodes, share)
 	}
 	e.summarize()
@@ -74,18 +74,22 @@ func (e *evenness) summarize() {
 		living++
 		e.MaxOverMean, e.MinOverMean = max(e.MaxOverMean, n.Load), min(e.MinOverMean, n.Load)
 		squares += (n.Load - 1) * (n.Load - 1)
-		chance += ratio(1-n.Fair, float64(e.Keys)*n.Fair)
+		chance += (1 - n.Fair) / (max(1, float64(e.Keys)) * n.Fair)
 	}
 	if living == 0 {
 		e.MinOverMean = 0
 	}
-	e.Deviation, e.Chance = math.Sqrt(ratio(squares, living)), math.Sqrt(ratio(chance, living))
+	e.Deviation, e.Chance = rounded(math.Sqrt(squares/max(living, 1))), rounded(math.Sqrt(chance/max(living, 1)))
 }
 
-// ratio is a/b, or 0 if there is nothing to divide by.
+// ratio is a/b to nine digits behind the point, or 0 if there is nothing to divide
+// by.
 func ratio(a, b float64) float64 {
 	if b == 0 {
 		return 0
 	}
-	return a / b
+	return rounded(a / b)
 }
+
+// rounded cuts what depends on how a processor multiplies, and nobody reads.
+func rounded(x float64) float64 { return math.Round(1e9*x) / 1e9 }

@@ -1,6 +1,7 @@
 package nodelist
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"regexp"
@@ -141,6 +142,9 @@ func (r reader) servers(to *[]Node) func(string, *yaml.Node) error {
 	}
 }
 
+// parseServer reads a server's line as twemproxy does, its own name for a server
+// without one included: the address, but for the port 11211, and for a socket its
+// path with a colon.
 func parseServer(line string) (Node, bool) {
 	where, name, named := strings.Cut(line, " ")
 	colon := strings.LastIndexByte(where, ':')
@@ -151,17 +155,13 @@ func parseServer(line string) (Node, bool) {
 	if err != nil || weight < 1 {
 		return Node{}, false
 	}
-	n := Node{Name: where[:colon], Addr: where[:colon], Weight: weight}
-	if host, ok := strings.CutSuffix(n.Addr, ":11211"); ok {
-		n.Name = host
-	}
+	n := Node{Name: name, Addr: where[:colon], Weight: weight}
 	if strings.HasPrefix(line, "/") {
-		n.Name = n.Addr + ":"
+		n.Name = cmp.Or(name, n.Addr+":")
+		return n, true
 	}
-	if named {
-		n.Name = name
-	}
-	return n, true
+	n.Name = cmp.Or(name, strings.TrimSuffix(n.Addr, ":11211"))
+	return n, strings.Contains(n.Addr, ":")
 }
 
 // placement is the spec of the pool's placement.

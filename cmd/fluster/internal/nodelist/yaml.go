@@ -68,7 +68,10 @@ func (r reader) root(data []byte) (*yaml.Node, error) {
 }
 
 // notText is what the parser says about the shape of a text, without a piece of it.
-var notText = regexp.MustCompile(`^yaml: (?:line (\d+): )?([A-Za-z0-9' ,:;\-]+)$`)
+var notText = regexp.MustCompile(`^yaml: (?:line (\d+): )?([A-Za-z0-9' ,:;\-\[\]{}]+)$`)
+
+// notDecoded is what the parser says about text that is none, without a line.
+var notDecoded = regexp.MustCompile(`UTF-|control characters|Unicode`)
 
 // syntax tells where a file is no YAML. What the parser says is repeated only if
 // it quotes nothing of the file.
@@ -77,10 +80,14 @@ func (r reader) syntax(err error) error {
 	if found == nil || strings.Contains(found[2], "anchor") {
 		return fmt.Errorf("%s: this is neither YAML nor JSON", r.file)
 	}
-	if found[1] == "" {
-		return fmt.Errorf("%s: this is neither YAML nor JSON: %s", r.file, found[2])
+	line := found[1]
+	if line == "" && !notDecoded.MatchString(found[2]) {
+		line = "1" // which the parser leaves out
 	}
-	return fmt.Errorf("%s:%s: this is neither YAML nor JSON: %s", r.file, found[1], found[2])
+	if line != "" {
+		line = ":" + line
+	}
+	return fmt.Errorf("%s%s: this is neither YAML nor JSON: %s", r.file, line, found[2])
 }
 
 // resolve follows an alias. Nothing here goes deeper than a node's fields, so
