@@ -1,6 +1,9 @@
 package router
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/gomodule/redigo/redis"
 
 	"github.com/redisfluster/fluster/internal/command"
@@ -14,6 +17,7 @@ type tx struct {
 	bound   bool // node is decided
 	node    int
 	opening *op // the MULTI that waits for a node
+	early   int // UNWATCHs that wait too, though they were answered
 	aborted bool
 }
 
@@ -30,6 +34,9 @@ func (t *tx) answerNow(o *op) {
 
 // transact does a command of the connection's own. The caller holds c.mu.
 func (c *Conn) transact(k call) *op {
+	if k.info.Arity > 0 && len(k.args)+1 != k.info.Arity {
+		return c.misuse(k)
+	}
 	switch k.info.Name {
 	case "MULTI":
 		return c.begin(k)
@@ -41,6 +48,15 @@ func (c *Conn) transact(k call) *op {
 		return c.unwatch(k)
 	}
 	return c.refuse(refused(k, "it is not done on a connection over several nodes"))
+}
+
+// misuse refuses a call with too many arguments. An EXEC ends the transaction so.
+func (c *Conn) misuse(k call) *op {
+	o := c.refuse(redis.Error("ERR wrong number of arguments for '" + strings.ToLower(k.info.Name) + "' command"))
+	if c.tx.multi && k.info.Name == "EXEC" {
+		return c.finish(k)
+	}
+	return o
 }
 
 func (c *Conn) begin(k call) *op {
@@ -71,6 +87,9 @@ func (c *Conn) bind(n int) bool {
 		c.tx.opening.parts[0].node = n
 	}
 	c.unsent = append(c.unsent, unsent{n, task{op: c.tx.opening, cmd: "MULTI", hold: true}})
+	for range c.tx.early {
+		c.unsent = append(c.unsent, unsent{n, task{cmd: "UNWATCH"}})
+	}
 	c.tx.opening = nil
 	return true
 }
@@ -137,7 +156,7 @@ func (c *Conn) finish(k call) *op {
 	case t.aborted && exec:
 		return answered(nil, redis.Error("EXECABORT Transaction discarded because of previous errors."))
 	case !t.bound && exec:
-		return answered([]any{}, nil)
+		return answered(slices.Repeat([]any{"OK"}, t.early), nil)
 	case t.aborted, !t.bound:
 		return answered("OK", nil)
 	}
@@ -165,6 +184,8 @@ func (c *Conn) watch(k call) *op {
 	return o
 }
 
+// unwatch does UNWATCH. In a transaction a server queues it; in one that has no node
+// yet it waits for that, as MULTI does.
 func (c *Conn) unwatch(k call) *op {
 	switch {
 	case !c.tx.open():
@@ -172,7 +193,8 @@ func (c *Conn) unwatch(k call) *op {
 	case c.tx.aborted:
 		return answered("QUEUED", nil)
 	case !c.tx.bound:
-		return c.refuse(refused(k, "the transaction has no key yet, so it has no node"))
+		c.tx.early++
+		return answered("QUEUED", nil)
 	}
 	o := pending(k, []part{{node: c.tx.node}})
 	c.add(o, k)
