@@ -69,6 +69,7 @@ type session struct {
 	stdout *bufio.Writer
 	stderr io.Writer
 	hidden *strings.Replacer
+	rest   []string // the arguments behind "--"
 }
 
 // note tells the operator something that is no result.
@@ -121,12 +122,19 @@ func (s *session) dispatch(args []string, getenv func(string) string) error {
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
+	// The parser would do it, too, but takes a second for some thousands of keys.
+	if end := slices.Index(args, "--"); end >= 0 {
+		args, s.rest = args[:end], args[end+1:]
+	}
 	command, err := parser.Parse(args)
 	if errors.Is(err, errAnswered) {
 		return nil
 	}
 	if err != nil {
 		return usagef("%v", err)
+	}
+	if len(s.rest) > 0 && command.Selected().Name != "where" {
+		return usagef("unexpected argument %s", s.rest[0])
 	}
 	return command.Run(s)
 }

@@ -54,6 +54,7 @@ func TestExitStatuses(t *testing.T) {
 		"no nodes on one side":         {[]string{"diff", "--from", three}, 2, "--to-nodes"},
 		"an unknown placement":         {[]string{"where", "--nodes", three, "--placement", "balancd", "a"}, 2, "balancd"},
 		"an unknown node that is down": {[]string{"where", "--nodes", three, "--down", "cache4", "a"}, 2, `"cache4" that could be down; there are cache1, cache2, cache3`},
+		"keys where there are none":    {[]string{"spread", "--nodes", three, "--keys", "5", "--", "a"}, 2, "unexpected argument a"},
 		"a number that is none":        {[]string{"spread", "--nodes", three, "--keys", "many"}, 2, "--keys"},
 		"no keys asked for":            {[]string{"spread", "--nodes", three, "--keys", "0"}, 2, "--keys"},
 		"a pattern for nothing":        {[]string{"spread", "--nodes", three, "--pattern", "x%d"}, 2, "--pattern needs --keys"},

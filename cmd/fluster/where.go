@@ -40,8 +40,8 @@ func (c *whereCmd) Run(s *session) error {
 		return err
 	}
 	batches := c.stream(s)
-	if len(c.Key) > 0 {
-		batches = keys.Given(c.Key)
+	if given := append(c.Key, s.rest...); len(given) > 0 {
+		batches = keys.Given(given)
 		if c.Hex {
 			batches = keys.FromHex(batches)
 		}
