@@ -131,10 +131,11 @@ func (s *stay) pause() bool {
 	}
 }
 
-// introduce asks what the server knows the connection by.
+// introduce asks what the server knows the connection by, if it tells.
 func (s *stay) introduce(conn redis.Conn) error {
 	id, err := redis.Int64(redis.DoContext(conn, s.wanted, "CLIENT", "ID"))
-	if err != nil && !isReply(err) {
+	var of *fluster.NodeError
+	if errors.As(err, &of) {
 		return node.Unsent(err) // a pop was not
 	}
 	s.popper.mu.Lock()
