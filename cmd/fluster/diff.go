@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/redisfluster/fluster/cmd/fluster/internal/keys"
 )
@@ -126,17 +125,6 @@ func prefixed(prefix string, err error) error {
 		return usagef("%s%s", prefix, usage.text)
 	}
 	return fmt.Errorf("%s%w", prefix, err)
-}
-
-// isPlacement tells a placement's spec from a file or a URL.
-func isPlacement(what string) bool {
-	name, _, _ := strings.Cut(what, ":")
-	for _, known := range placementNames() {
-		if name == known {
-			return true
-		}
-	}
-	return false
 }
 
 // identity returns what makes two nodes the same.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/redisfluster/fluster/cmd/fluster/internal/nodelist"
+	"github.com/redisfluster/fluster/internal/placements"
 	"github.com/redisfluster/fluster/ring"
 )
 
@@ -46,7 +47,7 @@ func (s *session) open(f fleetFlags) (*fleet, error) {
 	case spec == "":
 		spec = defaultPlacement
 	}
-	placement, err := parsePlacement(spec)
+	placement, err := placements.Parse(spec)
 	if err != nil {
 		return nil, usagef("placement %q: %v", spec, err)
 	}
@@ -58,7 +59,10 @@ func (s *session) open(f fleetFlags) (*fleet, error) {
 	if err != nil {
 		return nil, fmt.Errorf("placement %s on %s: %w", spec, list.Source, err)
 	}
-	fl.view = built.View(fl.live)
+	fl.view = built.View(nil)
+	if len(f.Down) > 0 {
+		fl.view = built.View(fl.live)
+	}
 	return fl, nil
 }
 
