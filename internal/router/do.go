@@ -22,17 +22,31 @@ func (r *Router) Do(ctx context.Context, cmd string, args []any) (any, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	c, err := r.parse(ctx, cmd, args)
-	if err != nil {
+	c := calls.Get().(*call)
+	defer c.release()
+	c.cmd, c.args = cmd, args
+	if err := r.understand(ctx, c); err != nil {
 		return nil, err
 	}
 	switch c.info.Route {
 	case command.FanOut:
-		return r.fanOut(ctx, &c)
+		return r.fanOut(ctx, c)
 	case command.OnConn:
 		return nil, fmt.Errorf("%w: %s needs a connection of its own", ErrRefused, c.name())
 	}
-	return r.keyed(ctx, &c)
+	return r.keyed(ctx, c)
+}
+
+// calls are those of Do, to be used again: nobody keeps one when Do returns.
+var calls = sync.Pool{New: func() any { return new(call) }}
+
+func (c *call) release() {
+	const modest = 64
+	if cap(c.keys) > modest {
+		c.keys = nil
+	}
+	*c = call{keys: c.keys[:0]}
+	calls.Put(c)
 }
 
 // fanOut runs a call that has no key on the nodes that live; one that changes
@@ -91,16 +105,16 @@ func (r *Router) keyed(ctx context.Context, c *call) (any, error) {
 	r.budget.call()
 	var t tries
 	for {
-		parts, err := r.locate(r.cluster.View(), c)
+		at, parts, err := r.home(r.cluster.View(), c)
 		if err != nil {
 			return nil, cmp.Or(t.open, err)
 		}
 		if len(parts) > 1 {
 			return r.over(ctx, c, parts)
 		}
-		reply, err := r.on(ctx, parts[0].node, c.cmd, c.args, c.info)
+		reply, err := r.on(ctx, at, c.cmd, c.args, c.info)
 		err = unbelieved(c.info, err)
-		if err == nil || !r.again(ctx, c, &t, parts[0].node, err) {
+		if err == nil || !r.again(ctx, c, &t, at, err) {
 			return reply, t.outcome(err)
 		}
 	}

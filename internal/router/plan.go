@@ -11,27 +11,32 @@ import (
 
 // parse understands a command, or refuses it.
 func (r *Router) parse(ctx context.Context, cmd string, args []any) (call, error) {
-	info, err := r.lookup(ctx, cmd, args)
-	if err != nil {
-		return call{}, err
-	}
-	if info.Route == command.Rejected {
-		return call{}, rejection(info)
-	}
-	c := call{cmd: cmd, args: args, info: info}
-	if c.leavesDatabase() {
-		return call{}, refused(c, "the copy would be in a database that the cluster does not read; a node's own pool can do it")
-	}
-	if info.Keyless() && !info.Opaque() {
-		return c, nil
-	}
-	if c.keys, err = info.Keys(nil, args); err == nil && info.Opaque() {
-		c.keys, err = r.askKeys(ctx, &c)
-	}
-	if err != nil {
+	c := call{cmd: cmd, args: args}
+	if err := r.understand(ctx, &c); err != nil {
 		return call{}, err
 	}
 	return c, nil
+}
+
+// understand is parse for a call whose command and arguments are set, and which may
+// have an empty slice for its keys.
+func (r *Router) understand(ctx context.Context, c *call) (err error) {
+	if c.info, err = r.lookup(ctx, c.cmd, c.args); err != nil {
+		return err
+	}
+	if c.info.Route == command.Rejected {
+		return rejection(c.info)
+	}
+	if c.leavesDatabase() {
+		return refused(*c, "the copy would be in a database that the cluster does not read; a node's own pool can do it")
+	}
+	if c.info.Keyless() && !c.info.Opaque() {
+		return nil
+	}
+	if c.keys, err = c.info.Keys(c.keys, c.args); err == nil && c.info.Opaque() {
+		c.keys, err = r.askKeys(ctx, c)
+	}
+	return err
 }
 
 // rejection is the error of a command that goes nowhere. One that changes a
@@ -104,6 +109,20 @@ func (r *Router) locate(v View, c *call) ([]part, error) {
 		parts[i].keys = append(parts[i].keys, k)
 	}
 	return parts, nil
+}
+
+// home is the node of a call whose keys belong to one; otherwise it returns no node but
+// the parts of several.
+func (r *Router) home(v View, c *call) (node int, several []part, err error) {
+	if len(c.keys) == 1 { // as nearly all have, so it allocates nothing
+		node, err = v.Locate(command.Text(c.args[c.keys[0]]))
+		return node, nil, err
+	}
+	parts, err := r.locate(v, c)
+	if len(parts) == 1 {
+		return parts[0].node, nil, err
+	}
+	return 0, parts, err
 }
 
 // sub is the call that has only the keys of p.
