@@ -27,6 +27,10 @@ var ErrCrossNode = router.ErrCrossNode
 // node's own pool can do it.
 var ErrRefused = router.ErrRefused
 
+// ErrConflict is for a Tx that did not run, since each time somebody changed a key
+// that it watched.
+var ErrConflict = router.ErrConflict
+
 // NodeError is a failure to reach a node or to hear its answer. It has the
 // fields
 //
@@ -57,7 +61,7 @@ func SafeToRetry(err error) bool {
 	var many *NodesError
 	if !errors.As(err, &many) {
 		return !node.MaybeExecuted(err) && (node.SafeToRetry(err) || errors.Is(err, ErrClusterEmpty) ||
-			errors.Is(err, ErrCrossNode) || errors.Is(err, ErrRefused))
+			errors.Is(err, ErrCrossNode) || errors.Is(err, ErrRefused) || errors.Is(err, ErrConflict))
 	}
 	for _, f := range many.Failed {
 		if !SafeToRetry(f.Err) {

@@ -320,3 +320,38 @@ func ExampleConfig_merge() {
 	fmt.Println(cluster.Do(context.Background(), "DBSIZE"))
 	// Output: 0 keys on 0 of 2 nodes <nil>
 }
+
+// Takes one from a stock, unless nothing is left, though others do so at once.
+func ExampleFlusterCluster_Tx() {
+	cluster, err := fluster.New(fluster.Config{Nodes: pools("a", "b", "c"), Health: calm})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer cluster.Close()
+
+	soldOut := errors.New("sold out")
+	replies, err := cluster.Tx(context.Background(), []string{"{item:7}:stock"}, func(tx redis.Conn) error {
+		left, err := redis.Int(tx.Do("GET", "{item:7}:stock")) // at once
+		if err != nil {
+			return err
+		}
+		if left == 0 {
+			return soldOut
+		}
+		_ = tx.Send("DECR", "{item:7}:stock") // with EXEC, when this function has returned
+		_ = tx.Send("INCR", "{item:7}:sold")
+		return nil
+	})
+	switch {
+	case err == nil:
+		fmt.Println("taken; left and sold:", replies)
+	case errors.Is(err, soldOut), errors.Is(err, fluster.ErrConflict):
+		fmt.Println(err)
+	case fluster.SafeToRetry(err): // as here, where there are no servers
+		fmt.Println("nothing was done")
+	default:
+		fmt.Println("look whether it was done:", err)
+	}
+	// Output: nothing was done
+}

@@ -62,8 +62,9 @@ func (c *FlusterCluster) GetContext(ctx context.Context) (redis.Conn, error) {
 // so; where no one reply makes sense (INFO, TIME, ...) each node's name and reply
 // by turns. Config.Merge has another way of it, and Each every node's reply for
 // itself. What makes no sense over several nodes is ErrRefused, and can be done with
-// a node's own pool; so is
-// what needs a connection of its own (MULTI, SUBSCRIBE, ...), for which there is Get.
+// a node's own pool; so is what needs a connection of its own (MULTI, SUBSCRIBE, ...),
+// for which there are Get and Tx, and what would change a pooled connection or leave
+// the nodes' database (SELECT, CLIENT SETNAME, MOVE, COPY with DB, ...).
 //
 // A call that is wrong in itself, such as one with too few arguments, is refused
 // with the redis.Error that a server would reply, without one being asked.
@@ -71,8 +72,7 @@ func (c *FlusterCluster) GetContext(ctx context.Context) (redis.Conn, error) {
 // A command that cannot have run (SafeToRetry), or that only reads, is repeated at
 // the node that is then its home, within ctx and a budget of a tenth of the calls:
 // up to twice, unless Config.Retry or WithRetry says otherwise. Nothing else is ever
-// sent twice. A command that blocks is waited for
-// as long as it was told to wait.
+// sent twice. A command that blocks is waited for as long as it was told to wait.
 //
 // While three calls or more are under way on a node whose pool ParseNode built, they
 // share one connection, beside those of the pool, and are written and read together.

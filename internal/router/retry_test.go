@@ -114,6 +114,15 @@ var scenarios = map[string]scenario{
 		}
 		return all
 	}, false},
+	"transaction of a function": {[]string{"WATCH", "GET", "MULTI", "INCR", "EXEC"}, func(ctx context.Context, r *router.Router) []outcome {
+		_, err := r.Tx(router.WithRetry(ctx, router.Retry{MinWait: 1}), []string{"a"}, func(tx redis.Conn) error {
+			if _, err := tx.Do("GET", "a"); err != nil {
+				return err
+			}
+			return tx.Send("INCR", "a")
+		})
+		return []outcome{{"EXEC", 0, err}}
+	}, false},
 }
 
 // parts are the outcomes of a split call on the two nodes.
