@@ -51,6 +51,8 @@ var neverRules = []neverRule{
 	{"./internal/node", []string{"./fluster", "./ring/..."}, "one node knows neither the cluster nor its place in it"},
 	{"./internal/command", []string{"./fluster", "./ring/...", "./health", "./internal/node"}, "what commands mean is plain data, the same for every cluster"},
 	{"./ring/...", []string{"./health", "./internal/...", "./fluster"}, "placement must not depend on how nodes are reached or judged"},
+	{"./fluster", []string{"./fanin"}, "reads from all nodes stand on top of the cluster"},
+	{"./internal/...", []string{"./fanin"}, "reads from all nodes stand on top of the cluster"},
 	{"./...", []string{"./internal/redistest"}, "the test rig is for tests"},
 }
 
@@ -85,6 +87,8 @@ func TestEveryLayerRuleIsEnforced(t *testing.T) {
 		"commands do not know health":         {code: imports{"./internal/command": {"./health"}}, want: "./internal/command imports ./health"},
 		"a compat placement does not either":  {code: imports{"./ring/compat": {"./health"}}, want: "./ring/compat imports ./health"},
 		"a leaf may use the rig":              {code: imports{"./internal/faulttable": {"./internal/redistest"}}},
+		"the cluster does not know fan-in":    {code: imports{"./fluster": {"./fanin"}}, want: "./fluster imports ./fanin"},
+		"nor does what it is made of":         {code: imports{"./internal/router": {"./fanin"}}, want: "./internal/router imports ./fanin"},
 		"the rig is for tests":                {code: imports{"./fluster": {"./internal/redistest"}}, want: "./fluster imports ./internal/redistest"},
 		"the rig depends on nothing tested":   {code: imports{"./internal/redistest": {"./health"}}, want: "./internal/redistest imports ./health"},
 		"nobody imports examples":             {code: imports{"./fluster": {"./examples/queue"}}, want: "./fluster imports ./examples/queue"},
@@ -96,7 +100,8 @@ func TestEveryLayerRuleIsEnforced(t *testing.T) {
 			"./ring":          {"math/bits", xxhash},
 			"./ring/compat":   {"crypto/md5", "./ring"},
 			"./internal/node": {redigo, "./health", "net"},
-			"./cmd/fluster":   {"./fluster", "example.com/flags"},
+			"./fanin":         {"context", redigo, "./fluster", "./internal/node"},
+			"./cmd/fluster":   {"./fluster", "./fanin", "example.com/flags"},
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -24,17 +22,6 @@ const (
 	drainWorkers   = 16
 )
 
-// drainItems is how many items a drain has: QUEUE_ITEMS, or few enough for every day.
-func drainItems(t *testing.T) int {
-	text := os.Getenv("QUEUE_ITEMS")
-	if text == "" {
-		return 4000
-	}
-	n, err := strconv.Atoi(text)
-	require.NoError(t, err, "QUEUE_ITEMS")
-	return n
-}
-
 // drain is producers and workers on a queue, and what is known of each item.
 type drain struct {
 	site  *site
@@ -51,7 +38,7 @@ type drain struct {
 func newDrain(t *testing.T) *drain {
 	return &drain{
 		site:   openSite(t, 3, "", "--appendonly", "yes", "--appendfsync", "always"),
-		items:  drainItems(t),
+		items:  setting(t, "QUEUE_ITEMS", 4000),
 		pushed: map[string]string{}, doubted: map[string]bool{},
 		handled: map[string][]string{}, unsure: map[string]int{},
 	}
