@@ -56,6 +56,7 @@ type Fake struct {
 	now      behaviour
 	changed  chan struct{} // closed, and replaced, when now changes
 	handler  Handler
+	each     func() Handler
 	memory   store
 	received map[string]int
 	executed map[string]int
@@ -141,6 +142,15 @@ func (f *Fake) Handle(h Handler) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.handler = h
+}
+
+// HandleEach lets a handler of its own, made by each, answer every connection that is
+// opened from now on, so that it can keep that connection's state. It is asked before
+// the one of Handle. Nil ends that. Resume leaves it alone.
+func (f *Fake) HandleEach(each func() Handler) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.each = each
 }
 
 // Hang makes the server accept connections and bytes but neither execute nor

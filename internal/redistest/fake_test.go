@@ -338,3 +338,42 @@ func TestClosingAFakeEndsItsGoroutines(t *testing.T) {
 		require.ErrorIs(t, err, syscall.ECONNREFUSED)
 	}
 }
+
+func TestAConnectionsOwnHandlerKeepsItsState(t *testing.T) {
+	f := redistest.NewFake(t)
+	f.Handle(func(cmd []string) []byte {
+		if cmd[0] == "NTH" {
+			return redistest.Simple("nobody's")
+		}
+		return nil
+	})
+	f.HandleEach(func() redistest.Handler {
+		n := 0
+		return func(cmd []string) []byte {
+			if cmd[0] != "NTH" {
+				return nil
+			}
+			n++
+			return redistest.Int(n)
+		}
+	})
+	pool := f.Pool(redistest.PoolOptions{})
+	defer pool.Close()
+	for range 2 {
+		c := pool.Get()
+		defer c.Close()
+		for want := int64(1); want <= 3; want++ {
+			got, err := c.Do("NTH")
+			require.NoError(t, err)
+			require.Equal(t, want, got)
+			_, err = c.Do("SET", "k", "v")
+			require.NoError(t, err)
+		}
+	}
+	f.HandleEach(nil)
+	c := pool.Get()
+	defer c.Close()
+	got, err := c.Do("NTH")
+	require.NoError(t, err)
+	require.Equal(t, "nobody's", got)
+}

@@ -18,7 +18,8 @@ var malformed = []string{}
 // executes and answers them.
 type fakeConn struct {
 	net.Conn
-	fake *Fake
+	fake    *Fake
+	handler Handler // of this connection, nil if it has none; owned by answer
 
 	// guarded by fake.mu
 	limited   bool
@@ -121,6 +122,7 @@ func (c *fakeConn) next() ([]string, bool) {
 // not keep those from running that it had sent.
 func (c *fakeConn) answer() {
 	defer c.leave()
+	c.outfit()
 	for last := false; !last; {
 		cmd, ok := c.next()
 		if !ok {
@@ -132,11 +134,21 @@ func (c *fakeConn) answer() {
 		}
 		var reply []byte
 		if len(cmd) > 0 {
-			reply, last = b.cutReply(cmd[0], c.fake.run(b, cmd))
+			reply, last = b.cutReply(cmd[0], c.run(b, cmd))
 		} else {
 			reply, last = Error("ERR Protocol error"), true
 		}
 		_, _ = c.Write(reply)
+	}
+}
+
+// outfit gives the connection a handler of its own, if each has one.
+func (c *fakeConn) outfit() {
+	c.fake.mu.Lock()
+	each := c.fake.each
+	c.fake.mu.Unlock()
+	if each != nil {
+		c.handler = each()
 	}
 }
 
@@ -193,24 +205,28 @@ func (f *Fake) behaviour() (behaviour, <-chan struct{}) {
 }
 
 // run executes a command, unless all of them fail, and returns the reply.
-func (f *Fake) run(b behaviour, cmd []string) []byte {
+func (c *fakeConn) run(b behaviour, cmd []string) []byte {
 	if b.fail != nil {
 		return b.fail
 	}
-	f.tally(f.executed, cmd)
-	reply := f.reply(cmd)
+	c.fake.tally(c.fake.executed, cmd)
+	reply := c.reply(cmd)
 	if b.raw != nil {
 		return b.raw
 	}
 	return reply
 }
 
-// reply asks the handler, then the memory.
-func (f *Fake) reply(cmd []string) []byte {
+// reply asks the connection's handler, the server's, then the memory.
+func (c *fakeConn) reply(cmd []string) []byte {
+	f := c.fake
 	f.mu.Lock()
-	h := f.handler
+	all := f.handler
 	f.mu.Unlock()
-	if h != nil {
+	for _, h := range []Handler{c.handler, all} {
+		if h == nil {
+			continue
+		}
 		if reply := h(cmd); reply != nil {
 			return reply
 		}
