@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/redisfluster/fluster/cmd/fluster/internal/keys"
 )
@@ -113,10 +115,13 @@ func (c *diffCmd) side(s *session, name, short string, f fleetFlags) (*fleet, er
 		return nil, usagef("which nodes %s? Give --%[1]s-nodes, or --nodes for both sides", name)
 	}
 	fl, err := s.open(f)
-	if err != nil {
-		return nil, prefixed("--"+name+": ", err)
+	switch {
+	case err == nil:
+		return fl, nil
+	case errors.Is(err, fs.ErrNotExist) && f.Nodes == short:
+		err = fmt.Errorf("%w (nor is there a placement of that name)", err)
 	}
-	return fl, nil
+	return nil, prefixed("--"+name+": ", err)
 }
 
 // prefixed says which side an error is about.
