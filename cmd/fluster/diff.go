@@ -126,7 +126,7 @@ func (c *diffCmd) side(s *session, name, short string, f fleetFlags) (*fleet, er
 
 // prefixed says which side an error is about.
 func prefixed(prefix string, err error) error {
-	if usage, ok := err.(*usageError); ok { //nolint:errorlint // open wraps none
+	if usage := (*usageError)(nil); errors.As(err, &usage) {
 		return usagef("%s%s", prefix, usage.text)
 	}
 	return fmt.Errorf("%s%w", prefix, err)

@@ -58,7 +58,7 @@ func TestKeysAreWhereGoRedisPutsThem(t *testing.T) {
 	peer := goredis.NewRing(&goredis.RingOptions{
 		Addrs: shards, HeartbeatFn: func(_ context.Context, _ *goredis.Client) bool { return true },
 	})
-	defer peer.Close()
+	defer func() { assert.NoError(t, peer.Close()) }()
 
 	keys := oddKeys()
 	told := whereOf(t, keys, "--nodes", file, "--placement", "go-redis")

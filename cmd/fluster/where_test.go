@@ -161,7 +161,7 @@ func waitStatus(t *testing.T, status <-chan int) int {
 func TestAnInterruptEndsAReadThatBlocks(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	in, keys := io.Pipe()
-	defer keys.Close()
+	defer func() { assert.NoError(t, keys.Close()) }()
 	answers, out := io.Pipe()
 	var stderr bytes.Buffer
 	status := background(ctx, in, out, &stderr, "where", "--nodes", three)
@@ -194,7 +194,7 @@ func (brokenPipe) Write([]byte) (int, error) {
 func TestABrokenPipeEndsTheProgramWithoutAWord(t *testing.T) {
 	var stderr bytes.Buffer
 	in, keys := io.Pipe()
-	defer keys.Close()
+	defer func() { assert.NoError(t, keys.Close()) }()
 	status := background(t.Context(), in, brokenPipe{}, &stderr, "where", "--nodes", three)
 	_, err := io.WriteString(keys, "a\n")
 	require.NoError(t, err)

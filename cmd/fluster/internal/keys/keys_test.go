@@ -147,12 +147,14 @@ func TestWhoHasEnoughKeysGetsNoMore(t *testing.T) {
 			_, _ = io.WriteString(w, "a\n")
 			_ = w.Close()
 		}()
-		for batch := range keys.Split(t.Context(), r, '\n') {
+		for batch, err := range keys.Split(t.Context(), r, '\n') {
+			require.NoError(t, err)
 			if len(batch) > 0 {
 				break
 			}
 		}
-		for range keys.Split(t.Context(), strings.NewReader(""), '\n') {
+		for _, err := range keys.Split(t.Context(), strings.NewReader(""), '\n') {
+			require.NoError(t, err)
 			break
 		}
 	})

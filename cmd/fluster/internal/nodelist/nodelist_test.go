@@ -66,8 +66,10 @@ beta:
 	require.NoError(t, err)
 	assert.Equal(t, nodelist.List{
 		Nodes: nodes{
-			{"127.0.0.1:6379", "127.0.0.1:6379", 1}, {"named", "127.0.0.1:6380", 2},
-			{"127.0.0.1", "127.0.0.1:11211", 1}, {"/var/s.sock:", "/var/s.sock", 7},
+			{"127.0.0.1:6379", "127.0.0.1:6379", 1},
+			{"named", "127.0.0.1:6380", 2},
+			{"127.0.0.1", "127.0.0.1:11211", 1},
+			{"/var/s.sock:", "/var/s.sock", 7},
 		},
 		Source: "nc.yml, pool alpha", Placement: "twemproxy:hash=fnv1a_64,distribution=modula,tag={},eject",
 	}, list)

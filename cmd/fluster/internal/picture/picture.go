@@ -52,7 +52,9 @@ func (c *canvas) end() string {
 	return c.String()
 }
 
-func (c *canvas) printf(format string, args ...any) { fmt.Fprintf(c, format, args...) }
+func (c *canvas) printf(format string, args ...any) {
+	_, _ = fmt.Fprintf(c, format, args...) // a Builder takes everything
+}
 
 func (c *canvas) text(x, y float64, class, content string) {
 	c.printf(`<text x="%.1f" y="%.1f" class="%s">%s</text>`+"\n", x, y, class, escape(content))
@@ -73,7 +75,7 @@ func short(label string) string {
 // escape makes text fit for XML, which has no place for most control characters.
 func escape(text string) string {
 	var b strings.Builder
-	_ = xml.EscapeText(&b, []byte(text)) // a Builder takes everything
+	_ = xml.EscapeText(&b, []byte(text))
 	return b.String()
 }
 
