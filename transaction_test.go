@@ -231,8 +231,14 @@ func TestWhatFnMayNotDo(t *testing.T) {
 	_, err := f.Tx(t.Context(), []string{"k"}, func(tx redis.Conn) error {
 		kept = tx
 		for _, call := range [][]any{
-			{"INCR", "k"}, {"EVAL", "return 1", 1, "k"}, {"XREAD", "BLOCK", 1, "STREAMS", "k", "$"},
-			{"PING"}, {"EXEC"}, {"WATCH", "k"}, {"SELECT", 1}, {"NOSUCH"},
+			{"INCR", "k"},
+			{"EVAL", "return 1", 1, "k"},
+			{"XREAD", "BLOCK", 1, "STREAMS", "k", "$"},
+			{"PING"},
+			{"EXEC"},
+			{"WATCH", "k"},
+			{"SELECT", 1},
+			{"NOSUCH"},
 		} {
 			_, err := tx.Do(call[0].(string), call[1:]...)
 			assert.ErrorIs(t, err, fluster.ErrRefused, "%v at once", call)

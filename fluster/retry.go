@@ -10,9 +10,9 @@ import (
 
 // Retry says how often, and how soon, a call of a cluster is repeated. It can make
 // repeats fewer or more, but not what may be repeated: that is a command which
-// cannot have run (SafeToRetry), or which only reads. All repeats of a cluster come
-// out of one budget, a tenth of its calls and some for a start, so that they cannot
-// keep a server down that is overloaded.
+// cannot have run (SafeToRetry), or which only reads. All repeats of a cluster, but
+// those after a conflict, come out of one budget, a tenth of its calls and some for a
+// start, so that they cannot keep a server down that is overloaded.
 //
 // The zero Retry is a good choice. In Config it stands for the defaults that are
 // named below; in WithRetry a field that is zero leaves what held before.
