@@ -145,7 +145,7 @@ func (c *conn) endReceive(k call, reply any, err error) (any, error) {
 // noteReply notes that a Receive read a reply. It asks again how many are due:
 // while it waited, another goroutine may have sent the command.
 func (c *conn) noteReply() {
-	c.replied.Store(c.node.clock())
+	c.replied.Store(c.sent.Load())
 	c.consumed.Add(1)
 	for due := c.pending.Load(); due > 0; due = c.pending.Load() {
 		if !c.pending.CompareAndSwap(due, due-1) {
@@ -164,7 +164,7 @@ func (c *conn) noteReplies(k call) {
 	if !k.bare {
 		read++
 	}
-	c.replied.Store(c.node.clock())
+	c.replied.Store(c.sent.Load())
 	c.consumed.Add(uint64(read))
 	if k.due > 0 {
 		c.waits.Store(false)

@@ -27,7 +27,7 @@ type conn struct {
 	refused  atomic.Bool   // a Send was refused, since the connection was broken
 	consumed atomic.Uint64 // replies that the caller was given
 	sent     atomic.Int64  // when the last command was sent, by the node's clock
-	replied  atomic.Int64  // when the last reply was read, by the node's clock
+	replied  atomic.Int64  // when the newest command was sent that has been answered
 
 	spoiled atomic.Pointer[error] // why a pool should drop the connection, though it works
 	dead    atomic.Pointer[error] // what broke it, or why it was severed

@@ -236,7 +236,8 @@ func (n *Node) removeLocked(c *conn) {
 	delete(n.conns, c)
 }
 
-// lastReply returns when any of the connections last read a reply.
+// lastReply returns when the newest of the commands was sent that have been answered,
+// over whichever connection.
 func (n *Node) lastReply() time.Time {
 	n.mu.Lock()
 	defer n.mu.Unlock()
