@@ -18,7 +18,7 @@ type movement struct {
 	same     []int // by the position before: that after, or -1
 	keys     int
 	moved    int
-	homeless int // without a node after
+	lost     lost // after
 }
 
 // newMovement matches the nodes of both sides by their identities. A node without
@@ -79,8 +79,11 @@ func (m *movement) count() {
 			if m.same[i] != j {
 				m.moved += n
 			}
+			if j < len(m.to.nodes) && !m.to.live[j] {
+				m.lost.stuck += n
+			}
 		}
-		m.homeless += row[len(m.to.nodes)]
+		m.lost.homeless += row[len(m.to.nodes)]
 	}
 }
 
@@ -170,13 +173,14 @@ type movementReport struct {
 	MovedShare float64    `json:"moved_share"`
 	LeastShare float64    `json:"least_share"`
 	Homeless   int        `json:"keys_without_node"`
+	Stuck      int        `json:"keys_on_down_nodes"`
 	Flows      []flow     `json:"flows"`
 }
 
 func (m *movement) report() movementReport {
 	return movementReport{
 		From: m.from.report(), To: m.to.report(), Keys: m.keys, Moved: m.moved, MovedShare: m.share(m.moved),
-		LeastShare: m.least(), Homeless: m.homeless, Flows: m.all(),
+		LeastShare: m.least(), Homeless: m.lost.homeless, Stuck: m.lost.stuck, Flows: m.all(),
 	}
 }
 
@@ -203,8 +207,11 @@ func (m *movement) write(w *bufio.Writer) {
 func (m *movement) summary() string {
 	text := fmt.Sprintf("%s of %s move: %s (the least for these weights: %s)",
 		number(m.moved), count(m.keys, "key"), percent(m.share(m.moved)), percent(m.least()))
-	if m.homeless > 0 {
-		text += fmt.Sprintf("; %s have no node after", number(m.homeless))
+	if m.lost.homeless > 0 {
+		text += fmt.Sprintf("; %s without any node after", number(m.lost.homeless))
+	}
+	if m.lost.stuck > 0 {
+		text += fmt.Sprintf("; %s with nodes that are down after", number(m.lost.stuck))
 	}
 	return text
 }
@@ -228,7 +235,7 @@ func (m *movement) lines() (rows, columns []int) {
 	if slices.Max(m.flows[none]) > 0 {
 		rows = append(rows, none)
 	}
-	if m.homeless > 0 {
+	if m.lost.homeless > 0 {
 		columns = append(columns, len(m.to.nodes))
 	}
 	return rows, columns

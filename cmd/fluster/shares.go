@@ -21,6 +21,7 @@ type evenness struct {
 	Source    string `json:"nodes_from"`
 	Keys      int    `json:"keys"`
 	Homeless  int    `json:"keys_without_node"`
+	Stuck     int    `json:"keys_on_down_nodes"`
 
 	// MaxOverMean, MinOverMean and Deviation are of the loads of the nodes that
 	// live, whose mean is 1 if all weigh alike. Deviation is their standard
@@ -52,23 +53,13 @@ func weigh(f *fleet, counts []int) evenness {
 	return e
 }
 
-// stuck returns how many keys stay with nodes that are out.
-func (e *evenness) stuck() int {
-	stuck := 0
-	for _, n := range e.Nodes {
-		if n.Down {
-			stuck += n.Keys
-		}
-	}
-	return stuck
-}
-
 // summarize works out the figures for all nodes together.
 func (e *evenness) summarize() {
 	var living, squares, chance float64
 	e.MinOverMean = math.Inf(1)
 	for _, n := range e.Nodes {
 		if n.Down {
+			e.Stuck += n.Keys
 			continue
 		}
 		living++

@@ -62,7 +62,7 @@ func (c *spreadCmd) Run(s *session) error {
 	} else {
 		e.write(s.stdout)
 	}
-	return errors.Join(err, lost{e.Homeless, e.stuck()}.verdict(s))
+	return errors.Join(err, lost{e.Homeless, e.Stuck}.verdict(s))
 }
 
 var errNoKeys = errors.New("there are no keys to count")

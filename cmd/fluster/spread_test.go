@@ -93,17 +93,11 @@ func TestTheFiguresOfASpread(t *testing.T) {
 	assert.InDelta(t, 1.2, e.MaxOverMean, 1e-8)
 	assert.InDelta(t, 0.6, e.MinOverMean, 1e-8)
 	assert.Zero(t, e.Nodes[1].Load)
+	assert.Equal(t, 7, weigh(f, []int{10, 7, 10, 0}).Stuck)
 
 	f.live[0], f.live[2] = false, false
 	e = weigh(f, []int{0, 0, 0, 100})
 	assert.Zero(t, e.MaxOverMean)
 	assert.Zero(t, e.MinOverMean)
 	assert.Zero(t, e.Deviation)
-}
-
-func TestKeysWithANodeThatIsDownAreANegativeAnswer(t *testing.T) {
-	_, f := openThree(t)
-	f.live[1] = false
-	e := weigh(f, []int{10, 7, 10, 0})
-	assert.Equal(t, 7, e.stuck())
 }
