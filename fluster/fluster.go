@@ -182,9 +182,11 @@ func (c *FlusterCluster) String() string {
 	return "fluster[" + strings.Join(parts, ", ") + "]"
 }
 
-// Close ends the cluster: probes and events stop, every pool refuses with
-// ErrClosed from then on, and every connection is closed, also those in use,
-// whose callers get an error. It waits for the cluster's own goroutines, so for
+// Close ends the cluster: probes and events stop, every pool and every new call is
+// refused with ErrClosed from then on. Calls of Do that are under way on a node still
+// get their replies, if those come within its read time-out (1 s if it has none); then
+// every connection is closed, also those in use, whose callers get an error. It waits
+// for the cluster's own goroutines, so for
 // an OnEvent that runs, but not for a pool's dial function that takes no context
 // and hangs. Who waits for a connection of a pool that is full, with Pool.Wait, is
 // refused when one is given back. It returns nil. Calling it again waits for the first call.
@@ -192,9 +194,11 @@ func (c *FlusterCluster) Close() error {
 	c.closing.Do(func() {
 		c.checker.Close()
 		c.replace(&snapshot{view: nowhere{}, err: ErrClosed, over: make(chan struct{})})
+		var nodes sync.WaitGroup
 		for _, m := range c.members {
-			m.Close()
+			nodes.Go(m.Close)
 		}
+		nodes.Wait()
 		c.events.close()
 	})
 	return nil
