@@ -20,11 +20,12 @@ const callers = 64
 var quick = redistest.PoolOptions{Connect: 200 * time.Millisecond, Read: 200 * time.Millisecond, Write: 200 * time.Millisecond}
 
 // requireOnceEach checks that no caller failed twice, that none failed later than
-// within after the fault, and that all failures are node b's, but for time-outs
-// where the machine stalled for as long.
+// within after the fault, and that all failures are node b's, but for what a machine
+// did that stalled for as long as a time-out.
 func requireOnceEach(t *testing.T, in incident, within time.Duration) {
 	t.Helper()
 	failures := make(map[int]int)
+	most := 1 + int(in.slack/quick.Read)
 	var last time.Duration
 	for _, f := range in.failed {
 		var ne *fluster.NodeError
@@ -35,7 +36,7 @@ func requireOnceEach(t *testing.T, in incident, within time.Duration) {
 		}
 		failures[f.goroutine]++
 		last = max(last, f.at.Sub(in.fault))
-		assert.LessOrEqual(t, failures[f.goroutine], 1, "goroutine %d failed again %v after the fault, after %v: %v",
+		assert.LessOrEqual(t, failures[f.goroutine], most, "goroutine %d failed again %v after the fault, after %v: %v",
 			f.goroutine, f.at.Sub(in.fault), f.took, f.err)
 	}
 	assert.LessOrEqual(t, last, within+in.slack, "the last failure")

@@ -75,8 +75,9 @@ type Evidence struct {
 	// generation changes nothing.
 	Conn, Generation uint64
 
-	// Sent is when the command that timed out was sent, and Replied when any of
-	// the node's connections last read a reply. For Timeout only.
+	// Sent is when the command that timed out was sent, and Replied when the newest
+	// of the commands was sent that the node has answered: one sent after the
+	// other, and answered, tells that the node was not silent. For Timeout only.
 	Sent, Replied time.Time
 }
 

@@ -32,7 +32,7 @@ type machine struct {
 	since    time.Time
 	last     error     // the newest fault, kept after the release
 	answered bool      // has ever been seen alive
-	replied  time.Time // the newest reply known of
+	replied  time.Time // when the newest command was sent that is known to be answered
 	incident time.Time // when the current or last incident began
 
 	suspicion suspicion // of a live node
@@ -152,7 +152,10 @@ func (m *machine) broke(now time.Time, ev Evidence) {
 	m.suspicion.incidents = append(m.suspicion.incidents, now)
 }
 
+// timedOut notes a command that was not answered. A server may answer PING and
+// others' reads, and leave writes waiting: so the probe after the next will write.
 func (m *machine) timedOut(now time.Time, ev Evidence) {
+	m.unwritten = true
 	if ev.Replied.After(m.replied) {
 		m.replied = ev.Replied
 	}
@@ -160,10 +163,13 @@ func (m *machine) timedOut(now time.Time, ev Evidence) {
 	m.suspicion.addTimeout(now, ev, m.replied)
 }
 
-// acquit takes proof of life of a live node: nothing stands against it.
-func (m *machine) acquit(now time.Time) {
+// acquit takes proof of life of a live node, which answered what was sent at sent:
+// nothing stands against it.
+func (m *machine) acquit(sent time.Time) {
 	m.answered = true
-	m.replied = now
+	if sent.After(m.replied) {
+		m.replied = sent
+	}
 	m.held = false
 	m.suspicion.clear()
 }
@@ -209,17 +215,18 @@ func (m *machine) overdue(since time.Time, patience time.Duration) time.Time {
 // so far away that its probes have lately taken long. A fresh connection takes
 // several round trips where a kept one takes one.
 func (m *machine) patience(least time.Duration) time.Duration {
-	return max(least, min(4*m.took, m.cfg.Timeout))
+	return max(least, min(4*m.took.median(), m.cfg.Timeout))
 }
 
 // penalize puts the node into the penalty box.
 func (m *machine) penalize(now time.Time, ev Evidence) {
 	m.state = State{Silent: ev.Class.silent(), Generation: m.state.Generation + 1, Cause: ev.Cause}
 	m.class, m.last, m.since = ev.Class, ev.Cause, now
-	m.write, m.unwritable = ev.Write || ev.Class == Timeout, ev.Write
+	m.write, m.unwritable = ev.Write || ev.Class == Timeout || m.rewrite, ev.Write
 	m.held = false
 	m.successes = 0
 	m.suspicion.clear()
+	m.unwritten, m.rewrite = false, false
 	m.penalties++
 	m.backoff.soil(now)
 	m.dismiss()

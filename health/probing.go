@@ -17,10 +17,14 @@ var errGivenUp = errors.New("health: the probe did not return in time")
 
 // probing is the part of a machine that knows when to probe, and what runs.
 type probing struct {
-	due    time.Time    // when the next probe is
-	fresh  bool         // it repeats one that failed, so it is to dial
-	wanted bool         // the next probe is as soon as none runs
-	asked  ProbeRequest // what it is to do at least
+	due     time.Time    // when the next probe is
+	fresh   bool         // it repeats one that failed, so it is to dial
+	rewrite bool         // it is to write, whoever asks
+	wanted  bool         // the next probe is as soon as none runs
+	asked   ProbeRequest // what it is to do at least
+
+	unwritten bool // a command timed out, and no probe has tried to write since
+	curious   bool // the running probe writes for that alone: nobody has seen a write refused
 
 	running  bool         // a probe has not returned
 	givenUp  bool         // and will not be heard when it does
@@ -33,7 +37,7 @@ type probing struct {
 
 	seq      uint64        // probes started so far
 	aliveSeq uint64        // the last among them that the node answered
-	took     time.Duration // how long answers took of late, at their slowest
+	took     recent        // how long answers took of late
 }
 
 // ask wants a probe as soon as none runs. All who ask before it begins share
@@ -53,7 +57,8 @@ func (m *machine) begin(now time.Time) (ProbeRequest, bool) {
 	if m.running || !m.wanted && now.Before(m.due) {
 		return ProbeRequest{}, false
 	}
-	m.request = ProbeRequest{Fresh: m.fresh || m.asked.Fresh, Write: m.asked.Write}
+	m.request = ProbeRequest{Fresh: m.fresh || m.asked.Fresh, Write: m.asked.Write || m.rewrite}
+	m.curious = m.rewrite && !m.asked.Write
 	if !m.state.Live {
 		m.request = ProbeRequest{Fresh: true, Write: m.write}
 	}
@@ -112,7 +117,7 @@ func (m *machine) heard(now time.Time, ev Evidence) verdict {
 	case ev.Class == Alive:
 		m.answered = true
 		m.aliveSeq = m.seq
-		m.took = max(now.Sub(m.started), m.took-m.took/8)
+		m.took.add(now.Sub(m.started))
 	case ev.Class > Ask:
 		m.failures++
 		m.last = ev.Cause
@@ -129,18 +134,31 @@ func (m *machine) heard(now time.Time, ev Evidence) verdict {
 
 func (m *machine) heardLive(now time.Time, ev Evidence) verdict {
 	m.schedule(now)
+	if ev.Class == Refusing && ev.Write && m.curious {
+		ev.Class = Alive // it takes no writes, and may be meant not to
+	}
 	switch ev.Class {
 	case None, Ask:
 		return verdict{}
 	case Alive:
-		m.acquit(now)
+		m.acquit(m.started)
+		m.tryWrite()
 		return verdict{}
 	case Hard, Refusing, Misconfigured:
-		ev.Write = ev.Write || m.request.Write
+		ev.Write = ev.Write || m.request.Write && !m.curious
 		return verdict{enter, ev}
 	default:
 		return m.doubt(now, ev)
 	}
+}
+
+// tryWrite has a node that answered a PING write too, if a command timed out.
+func (m *machine) tryWrite() {
+	if m.unwritten && !m.request.Write {
+		m.wanted, m.rewrite = true, true
+		return
+	}
+	m.unwritten, m.rewrite = false, false
 }
 
 // doubt repeats a failed probe of a live node at once, and then with a short pause,
@@ -151,7 +169,7 @@ func (m *machine) doubt(now time.Time, ev Evidence) verdict {
 	if ev.Class == Broken && !m.request.Fresh {
 		return verdict{}
 	}
-	ev.Write = ev.Write || m.request.Write
+	ev.Write = ev.Write || m.request.Write && !m.curious
 	m.backoff.soil(now)
 	if m.suspicion.probes > 0 {
 		m.due = now.Add(repeatAfter)

@@ -26,13 +26,14 @@ type refNode struct {
 	replied, incident                    time.Time
 	askedAt, failedAt                    time.Time
 	repeat, wanted                       bool
+	mustTryWrite, tries, onlyTries       bool         // writes: to be tried, being tried, for no other reason
 	wish                                 ProbeRequest // of those who want a probe
 	accusedWrite, boxWrite, boxMustWrite bool
 	running, givenUp                     bool
 	request                              ProbeRequest
 	began, deadline                      time.Time
 	beganIn                              int
-	took                                 time.Duration
+	took                                 []time.Duration // by the answers, newest last
 }
 
 // record is one fault: a failed probe, or one seen in traffic.
@@ -110,6 +111,7 @@ func (r *reference) report(now time.Time, i int, ev Evidence) {
 }
 
 func (r *reference) timeout(now time.Time, n *refNode, ev Evidence) {
+	n.mustTryWrite = true
 	if ev.Replied.After(n.replied) {
 		n.replied = ev.Replied
 	}
@@ -135,7 +137,10 @@ func (n *refNode) silentConns(now time.Time) map[uint64]bool {
 }
 
 func (n *refNode) acquit(now time.Time) {
-	n.answered, n.held, n.replied = true, false, now
+	n.answered, n.held = true, false
+	if now.After(n.replied) {
+		n.replied = now
+	}
 	n.log, n.failedAt, n.accusedWrite = nil, time.Time{}, false
 }
 
@@ -145,7 +150,7 @@ func (r *reference) judge(now time.Time, n *refNode, class Class) {
 		if !n.failedAt.IsZero() && !n.failedAt.Before(since) {
 			return true
 		}
-		patience := max(least, min(4*n.took, r.cfg.Timeout))
+		patience := max(least, min(4*n.usually(), r.cfg.Timeout))
 		return n.running && now.Sub(since) >= patience && now.Sub(n.began) >= patience
 	}
 	failures := 0
@@ -178,7 +183,8 @@ func (r *reference) enter(now time.Time, n *refNode, class Class, write bool) {
 		return
 	}
 	n.out, n.held, n.class = true, false, class
-	n.boxWrite, n.boxMustWrite = write || class == Timeout, write
+	n.boxWrite, n.boxMustWrite = write || class == Timeout || n.tries, write
+	n.mustTryWrite, n.tries = false, false
 	n.generation++
 	n.successes, n.wanted, n.wish = 0, false, ProbeRequest{}
 	n.soil(now, r.cfg)
@@ -224,7 +230,10 @@ func (r *reference) begin(now time.Time, i int) (ProbeRequest, bool) {
 	if n.running || !n.wanted && now.Before(n.due) {
 		return ProbeRequest{}, false
 	}
-	n.request = ProbeRequest{Fresh: n.out || n.repeat || n.wish.Fresh, Write: n.out && n.boxWrite || !n.out && n.wish.Write}
+	n.request = ProbeRequest{Fresh: n.out || n.repeat || n.wish.Fresh, Write: n.out && n.boxWrite || !n.out && (n.wish.Write || n.tries)}
+	if !n.out {
+		n.onlyTries = n.tries && !n.wish.Write
+	}
 	n.running, n.givenUp, n.wanted, n.wish = true, false, false, ProbeRequest{}
 	n.began, n.beganIn = now, n.generation
 	n.deadline = now.Add(r.cfg.Timeout + 10*ms)
@@ -248,6 +257,15 @@ func (r *reference) tick(now time.Time, i int) {
 	}
 }
 
+// usually is how long an answer takes: the median of the last five.
+func (n *refNode) usually() time.Duration {
+	if len(n.took) == 0 {
+		return 0
+	}
+	last := slices.Sorted(slices.Values(n.took[max(0, len(n.took)-5):]))
+	return last[(len(last)-1)/2]
+}
+
 // newest is the class that a penalty would have now.
 func (n *refNode) newest() Class {
 	if len(n.log) == 0 {
@@ -268,7 +286,7 @@ func (r *reference) heard(now time.Time, i int, ev Evidence) {
 	n := &r.nodes[i]
 	if ev.Class == Alive {
 		n.answered = true
-		n.took = max(now.Sub(n.began), n.took-n.took/8)
+		n.took = append(n.took, now.Sub(n.began))
 	}
 	switch {
 	case n.beganIn != n.generation:
@@ -278,10 +296,13 @@ func (r *reference) heard(now time.Time, i int, ev Evidence) {
 		r.failed(now, n, ev)
 	default:
 		n.repeat, n.due = false, now.Add(r.interval())
-		if ev.Class == Alive {
-			n.acquit(now)
+		if ev.Class == Alive || n.onlyTries && ev.Class == Refusing && ev.Write {
+			n.acquit(n.began)
+			again := n.mustTryWrite && !n.request.Write
+			n.mustTryWrite, n.tries = again, again
+			n.wanted = n.wanted || again
 		} else if ev.Class > Ask {
-			r.enter(now, n, ev.Class, ev.Write || n.request.Write)
+			r.enter(now, n, ev.Class, ev.Write || n.request.Write && !n.onlyTries)
 		}
 	}
 }
@@ -300,7 +321,7 @@ func (r *reference) failed(now time.Time, n *refNode, ev Evidence) {
 	}
 	n.soil(now, r.cfg)
 	n.failedAt = now
-	n.accusedWrite = n.accusedWrite || ev.Write || n.request.Write
+	n.accusedWrite = n.accusedWrite || ev.Write || n.request.Write && !n.onlyTries
 	n.log = append(n.log, record{at: now, class: ev.Class, probe: true})
 	r.judge(now, n, ev.Class)
 }
