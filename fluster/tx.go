@@ -20,7 +20,7 @@ import (
 //
 // If fn returns an error, nothing is executed, and Tx returns that error. Fn may be
 // called several times, so it should do nothing else that counts; what it has for its
-// caller it leaves in variables. It must not keep tx, and is in no other goroutine.
+// caller it leaves in variables. It must not keep tx, nor share it between goroutines.
 //
 // A transaction stands on one node: that of the first key that is watched, read or
 // queued. A key elsewhere is ErrCrossNode, found before anything of the transaction is

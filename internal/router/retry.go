@@ -41,7 +41,7 @@ func (p Retry) or(q Retry) Retry {
 // doubles, and a half of it is left to chance, so that callers who failed together
 // do not come back together.
 func (p Retry) pause(n int) time.Duration {
-	wait := p.MinWait
+	wait := max(p.MinWait, 1)
 	for ; n > 0 && wait < p.MaxWait; n-- {
 		wait += min(wait, p.MaxWait-wait)
 	}
