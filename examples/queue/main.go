@@ -4,9 +4,9 @@
 //	go run ./examples/queue
 //
 // Every node has a list of jobs under the same key. Producers push each job to
-// the node that its id picks; workers walk all live nodes with Iter. Taking a
-// job moves it to a list of the worker's own on the same node, with LMOVE, and
-// acknowledging it removes it from there: so a job whose taker lost its
+// the node that its id picks; workers wait on all live nodes at once. Taking a
+// job moves it to a list of the worker's own on the same node, with BLMOVE, and
+// acknowledging it removes it from there: so a job whose taker died or lost its
 // connection still stands somewhere. One of the three embedded servers is
 // killed on the way and restarted with its data. In the end it is checked that
 // every job that was pushed was handled, and none twice but where a lost answer
@@ -48,7 +48,9 @@ func main() {
 	}
 }
 
-// run is the whole program: each producer pushes so many jobs.
+// run is the whole program: each producer pushes so many jobs. The embedded servers
+// know no CLIENT UNBLOCK, so that the workers' last pops end by themselves, within a
+// second; a Redis server is told.
 func run(ctx context.Context, jobs int, out io.Writer) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not done after %v", limit))
 	defer cancel()
@@ -86,9 +88,9 @@ type drive struct {
 func (d *drive) run(ctx context.Context, jobs int, victim *miniredis.Miniredis) error {
 	working, home := context.WithCancel(ctx)
 	var everybody sync.WaitGroup
-	for i := range workers {
-		w := newWorker(d.queue, workerName(i), d.ledger.handle)
-		everybody.Go(func() { w.run(working) })
+	defer func() { home(); everybody.Wait() }()
+	if err := d.employ(working, &everybody); err != nil {
+		return err
 	}
 	for i := range producers {
 		everybody.Go(func() { d.produce(working, i, jobs) })
@@ -103,6 +105,18 @@ func (d *drive) run(ctx context.Context, jobs int, victim *miniredis.Miniredis) 
 		return err
 	}
 	return d.check()
+}
+
+// employ lets the workers begin.
+func (d *drive) employ(ctx context.Context, everybody *sync.WaitGroup) error {
+	for i := range workers {
+		w, err := newWorker(d.queue, workerName(i), d.ledger.handle)
+		if err != nil {
+			return err
+		}
+		everybody.Go(func() { w.run(ctx) })
+	}
+	return nil
 }
 
 // produce pushes so many jobs.
@@ -127,7 +141,7 @@ func (d *drive) restart(ctx context.Context, jobs int, victim *miniredis.Minired
 	}
 	d.say("restarting node b")
 	var failed error // should another program have its port just now
-	if err := d.until(ctx, func() bool { failed = victim.Restart(); return failed == nil }); err != nil {
+	if err := d.until(ctx, func() bool { failed = revive(victim); return failed == nil }); err != nil {
 		return fmt.Errorf("restarting node b: %w", errors.Join(err, failed))
 	}
 	if err := d.until(ctx, func() bool { return d.nodeLives("b") }); err != nil {
@@ -135,6 +149,13 @@ func (d *drive) restart(ctx context.Context, jobs int, victim *miniredis.Minired
 	}
 	d.say("node b is back")
 	return d.until(ctx, func() bool { return d.ledger.pushes() >= jobs })
+}
+
+// revive restarts a server that was closed. Its context ended with it, and without
+// one it answers no command that blocks.
+func revive(server *miniredis.Miniredis) error {
+	server.Ctx, server.CtxCancel = context.WithCancel(context.Background())
+	return server.Restart()
 }
 
 func (d *drive) nodeLives(name string) bool {

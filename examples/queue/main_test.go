@@ -131,7 +131,7 @@ func TestNoJobIsLostWhenAnswersAre(t *testing.T) {
 		command string
 		again   bool // jobs may be handled twice
 	}{
-		{"RPUSH", true}, {"LMOVE", false}, {"LREM", false}, {"LRANGE", false},
+		{"RPUSH", true}, {"BLMOVE", false}, {"LREM", false}, {"LRANGE", false},
 	} {
 		t.Run(test.command, func(t *testing.T) {
 			redistest.NoLeaks(t)
@@ -153,7 +153,7 @@ func TestNoJobIsLostWhenANodeDiesAgainAndAgain(t *testing.T) {
 		for range 10 {
 			_ = pause(t.Context(), 20*time.Millisecond)
 			two.Close()
-			for two.Restart() != nil { // another program has its port just now
+			for revive(two) != nil { // another program has its port just now
 				_ = pause(t.Context(), time.Millisecond)
 			}
 		}
@@ -203,10 +203,8 @@ func (d *drive) produceAll(ctx context.Context, jobs int) {
 func (d *drive) work(t *testing.T, jobs int) (again int) {
 	ctx, home := context.WithCancel(t.Context())
 	var everybody sync.WaitGroup
-	for i := range workers {
-		w := newWorker(d.queue, workerName(i), d.ledger.handle)
-		everybody.Go(func() { w.run(ctx) })
-	}
+	defer home()
+	require.NoError(t, d.employ(ctx, &everybody))
 	d.produceAll(t.Context(), jobs)
 	redistest.WaitFor(t, time.Minute, d.drained, "the queue to be empty")
 	home()

@@ -2,13 +2,18 @@ package main
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/gomodule/redigo/redis"
 
+	"github.com/redisfluster/fluster/fanin"
 	"github.com/redisfluster/fluster/fluster"
 )
+
+// betweenResumes is how often a worker looks for jobs that it took without hearing of
+// it: a server whose client is gone may notice late, and give it one more. A service
+// would wait a minute.
+const betweenResumes = 2 * time.Second
 
 // queue is a list of jobs under the same key on every node of a cluster.
 type queue struct {
@@ -43,96 +48,72 @@ func (q *queue) taken(worker string) string { return q.key + ":taken:" + worker 
 type worker struct {
 	queue  *queue
 	taken  string // its own list on every node
+	jobs   *fanin.Popper
 	handle func(id string)
 
-	broken map[string]handled // by node, if the last visit there was broken off
+	unacknowledged map[string]bool // jobs that were handled and perhaps still stand in taken
 }
-
-// handled are jobs that were handled and whose acknowledgement is not certain.
-type handled map[string]bool
 
 // newWorker returns a worker. Its name must be its own, and kept over restarts:
 // what it had taken when it died it does when it is back.
-func newWorker(q *queue, name string, handle func(id string)) *worker {
-	w := &worker{queue: q, taken: q.taken(name), handle: handle, broken: map[string]handled{}}
-	for _, n := range q.cluster.Nodes() {
-		w.broken[n.Name] = handled{} // by an earlier life, perhaps
-	}
-	return w
-}
-
-// run works until ctx ends. Iter skips a node that is down and takes it up
-// again when it is back, so nothing is said of that here. It never waits, so a
-// worker that finds nothing on a whole round must.
-func (w *worker) run(ctx context.Context) {
-	empty := 0 // visits in a row without a job
-	for ctx.Err() == nil {
-		for node, err := range w.queue.cluster.Iter(ctx) {
-			if err != nil {
-				break // no node lives
-			}
-			if w.visit(node) {
-				empty = 0
-				continue
-			}
-			if empty++; empty >= len(w.queue.cluster.Nodes()) {
-				empty = 0
-				_ = pause(ctx, 5*time.Millisecond)
-			}
-		}
-		_ = pause(ctx, 20*time.Millisecond)
-	}
-}
-
-// visit takes and does one job of a node, after those that a visit left which
-// was broken off. It reports whether there was one.
-func (w *worker) visit(node fluster.Node) bool {
-	if w.resume(node) != nil {
-		return false
-	}
-	// Not LPOP: a job whose answer is lost would be lost with it.
-	id, err := redis.String(do(node, "LMOVE", w.queue.key, w.taken, "LEFT", "RIGHT"))
-	switch {
-	case err == nil:
-		return w.finish(node, id, handled{}) == nil
-	case !errors.Is(err, redis.ErrNil):
-		w.broken[node.Name] = handled{} // perhaps a job was taken
-	}
-	return false
-}
-
-// resume does what stands in the worker's own list at a node, if the last visit
-// there was broken off.
-func (w *worker) resume(node fluster.Node) error {
-	before, broken := w.broken[node.Name]
-	if !broken {
-		return nil
-	}
-	ids, err := redis.Strings(do(node, "LRANGE", w.taken, 0, -1))
+func newWorker(q *queue, name string, handle func(id string)) (*worker, error) {
+	taken := q.taken(name)
+	// Not BLPOP: a job whose answer is lost would be lost with it.
+	jobs, err := fanin.NewPopper(q.cluster, fanin.BLMove(q.key, taken, "LEFT", "RIGHT"))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for _, id := range ids {
-		if err := w.finish(node, id, before); err != nil {
-			return err
+	return &worker{queue: q, taken: taken, jobs: jobs, handle: handle, unacknowledged: map[string]bool{}}, nil
+}
+
+// run works until ctx ends. A node that is down is left out, and waited on again when
+// it is back, so nothing is said of that here.
+func (w *worker) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		w.resume(ctx)
+		w.work(ctx)
+	}
+	_, _ = w.jobs.Close() // nothing is left: the loop in work ran to its end
+}
+
+// resume does what stands in the worker's own lists: what it took in an earlier life,
+// or without hearing of it, and what it could not acknowledge. It is not to be called
+// while the Popper may hold a job, which stands there as well.
+func (w *worker) resume(ctx context.Context) {
+	replies, _ := w.queue.cluster.Each(ctx, fluster.LiveNodes(), "LRANGE", w.taken, 0, -1)
+	for _, r := range replies {
+		ids, _ := redis.Strings(r.Reply, r.Err) // a node that fails has its turn next time
+		for _, id := range ids {
+			w.finish(r.Node, id)
 		}
 	}
-	delete(w.broken, node.Name)
-	return nil
+}
+
+// work does jobs as they come, for a while or until it is in doubt whether one was
+// taken. When the loop's context ends, it still yields what was taken by then.
+func (w *worker) work(ctx context.Context) {
+	ctx, enough := context.WithTimeout(ctx, betweenResumes)
+	defer enough()
+	for job, err := range w.jobs.Items(ctx) {
+		switch {
+		case err == nil:
+			w.finish(job.Node, job.Value)
+		case fluster.MaybeExecuted(err):
+			enough()
+		}
+	}
 }
 
 // finish handles a job, unless that was done before, and acknowledges it. To
 // acknowledge twice does no harm, so an answer that is lost costs nothing here.
-func (w *worker) finish(node fluster.Node, id string, before handled) error {
-	if !before[id] {
+func (w *worker) finish(node fluster.Node, id string) {
+	if !w.unacknowledged[id] {
 		w.handle(id)
-		before[id] = true
+		w.unacknowledged[id] = true
 	}
-	_, err := do(node, "LREM", w.taken, 1, id)
-	if err != nil {
-		w.broken[node.Name] = before
+	if _, err := do(node, "LREM", w.taken, 1, id); err == nil {
+		delete(w.unacknowledged, id)
 	}
-	return err
 }
 
 // do runs one command at a node.
