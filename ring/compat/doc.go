@@ -1,0 +1,2 @@
+// Package compat places keys where other clients and proxies do.
+package compat
