@@ -16,7 +16,7 @@ const (
 	maxWeight  = math.MaxInt32
 
 	// Memory and the weights of PHP are 64 bits wide.
-	hugeWeight = min(1<<47, math.MaxInt)
+	hugeWeight = min(1<<46, math.MaxInt)
 )
 
 // check returns what is wrong with nodes, if anything is. The limit is the

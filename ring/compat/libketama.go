@@ -10,7 +10,7 @@ import (
 // on x86-64, and of what is built on it. Its zero value is ready for use.
 //
 // The Name of a node is what stands first in its line of the server file, and the
-// Weight is the memory behind it, up to 2^47. There are no tags. Where two servers
+// Weight is the memory behind it, up to 2^46. There are no tags. Where two servers
 // share a point of the ring, the earlier one in the list has it.
 //
 // libketama itself watches no server: a dead one is taken out of the file. So the

@@ -15,7 +15,7 @@ import (
 //
 // The Name of a node is host:port, or the path of its socket; aliases have no part.
 // A Weight of zero means 100, as in Predis, so that nodes without weights beside
-// others weigh a hundred times as much as a one. Weights go up to 2^47. A point that
+// others weigh a hundred times as much as a one. Weights go up to 2^46. A point that
 // two nodes share belongs to the last one in the list. Keys have tags by the rule of
 // [ring.HashTag].
 //

@@ -144,7 +144,6 @@ func totalWeight(nodes []ring.Node) (total uint64) {
 // weight returns a node's weight, which is 1 if it has none.
 func weight(n ring.Node) uint64 { return uint64(max(n.Weight, 1)) }
 
-
 // twemproxyHashCount returns how many hashes a server gets, of which each is four
 // points: its share of 40 for each server, rounded at every step to what a float of
 // C holds. The conversions keep the compiler from fusing steps, which would round
