@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"sync"
 	"time"
 
@@ -114,7 +115,8 @@ func (p *Popper) Items(ctx context.Context) iter.Seq2[Item, error] {
 // given out before them too.
 //
 // A node that refuses CLIENT ID or CLIENT UNBLOCK cannot be unblocked. The end of its
-// round is waited for instead: one second if it refused CLIENT ID, otherwise some five.
+// round is waited for instead: a second, but some five when it first refuses CLIENT
+// UNBLOCK, or when its pool has no connection left for that.
 func (p *Popper) Next(ctx context.Context) (Item, error) {
 	out, err := p.next(ctx)
 	if err != nil {
@@ -166,14 +168,13 @@ func (p *Popper) wait(ctx context.Context, me chan outcome, changed <-chan struc
 func (p *Popper) leave(me chan outcome) (outcome, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for i, c := range p.callers {
-		if c == me {
-			p.callers = append(p.callers[:i], p.callers[i+1:]...)
-			p.lingerLocked()
-			return outcome{}, false
-		}
+	i := slices.Index(p.callers, me)
+	if i < 0 {
+		return <-me, true
 	}
-	return <-me, true
+	p.callers = slices.Delete(p.callers, i, i+1)
+	p.lingerLocked()
+	return outcome{}, false
 }
 
 // finish is the end of a call that is not to wait any longer. Unless others wait, it
@@ -240,6 +241,7 @@ func (p *Popper) giveLocked(out outcome) {
 		return
 	}
 	p.callers[0] <- out // which has room for it
+	p.callers[0] = nil
 	p.callers = p.callers[1:]
 	p.lingerLocked()
 }

@@ -120,6 +120,7 @@ func (s *stay) unblock(ctx context.Context) bool {
 			s.unsure = true
 			return true
 		case err != nil:
+			s.refused(err)
 			return false
 		case hit:
 			return true
@@ -132,6 +133,13 @@ func (s *stay) unblock(ctx context.Context) bool {
 		case <-time.After(pause):
 		}
 	}
+}
+
+// refused notes a server that does not unblock, so that its next rounds are short.
+func (s *stay) refused(err error) {
+	s.popper.mu.Lock()
+	defer s.popper.mu.Unlock()
+	s.lane.deaf = isReply(err)
 }
 
 // settle waits until nobody unblocks the connection any more, since its next user may

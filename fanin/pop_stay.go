@@ -36,6 +36,7 @@ type lane struct {
 	stay  *stay // nil if nothing is under way
 	holds int   // outcomes that nobody has taken yet
 	turn  int   // rounds so far
+	deaf  bool  // it refused CLIENT UNBLOCK
 
 	failures  int       // since it answered last
 	notBefore time.Time // when to try again, if there are
@@ -191,7 +192,7 @@ func (s *stay) round() time.Duration {
 	s.popper.mu.Lock()
 	defer s.popper.mu.Unlock()
 	d := round
-	if s.id == 0 {
+	if s.id == 0 || s.lane.deaf {
 		d = shortRound
 	}
 	return d - d/10 + rand.N(d/5)
