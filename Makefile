@@ -34,6 +34,10 @@ COUNT ?= 20
 soak: redis ## run all tests COUNT times over (20)
 	@$(call each,soak,go test $(RACE) -shuffle=on -timeout 60m -count $(COUNT) ./...)
 
+.PHONY: soak-queue
+soak-queue: redis ## drain full-size queues while a node is killed, and count what 1,000 waiters cost
+	@QUEUE_ITEMS=30000 QUEUE_WAITERS=1000 QUEUE_SECONDS=10 go test $(RACE) -shuffle=on -count 1 -v -run 'TestAQueue|TestManyWaiters' ./fanin
+
 .PHONY: fuzz
 FUZZTIME ?= 20s
 fuzz: ## run each fuzz target for FUZZTIME (20s)
