@@ -2,6 +2,7 @@ package command
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/gomodule/redigo/redis"
@@ -70,11 +71,7 @@ func leavesOut(specs any) bool {
 	case []byte:
 		return leavesOut(string(s))
 	case []any:
-		for _, item := range s {
-			if leavesOut(item) {
-				return true
-			}
-		}
+		return slices.ContainsFunc(s, leavesOut)
 	}
 	return false
 }

@@ -77,7 +77,7 @@ func (m *move) untake(ctx context.Context, err error) error {
 	if !node.MaybeExecuted(err) {
 		return err
 	}
-	ctx, cancel := outlive(ctx, grace)
+	ctx, cancel := outlive(ctx)
 	defer cancel()
 	if item, lost := m.back(ctx); lost == nil && item != nil {
 		return node.Unsent(err) // it was taken, and is where it was
@@ -89,7 +89,7 @@ func (m *move) untake(ctx context.Context, err error) error {
 // elsewhere failed with err. If nobody knows whether the push was done all the
 // same, the item may then be in both lists, rather than in none.
 func (m *move) putBack(ctx context.Context, item any, err error) (any, error) {
-	ctx, cancel := outlive(ctx, grace)
+	ctx, cancel := outlive(ctx)
 	defer cancel()
 	_, lost := m.back(ctx)
 	switch {
@@ -104,7 +104,7 @@ func (m *move) putBack(ctx context.Context, item any, err error) (any, error) {
 
 // letGo drops what is held, once it is in the second list.
 func (m *move) letGo(ctx context.Context) error {
-	ctx, cancel := outlive(ctx, grace)
+	ctx, cancel := outlive(ctx)
 	defer cancel()
 	if _, err := m.router.on(ctx, m.at[0], "UNLINK", []any{m.held}, nil); err != nil {
 		return m.halfDone(err, "an item was moved from %s to %s, but may still be held in %s too", m.where(0), m.where(1), m.place())
@@ -133,10 +133,10 @@ func (s *spread) unlessEmpty(ctx context.Context, wrong error) error {
 	return wrong
 }
 
-// outlive returns a context that ends some time after ctx does.
-func outlive(ctx context.Context, by time.Duration) (context.Context, context.CancelFunc) {
+// outlive returns a context that ends a grace after ctx does.
+func outlive(ctx context.Context) (context.Context, context.CancelFunc) {
 	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() { time.AfterFunc(by, cancel) })
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
 	return longer, func() { stop(); cancel() }
 }
 

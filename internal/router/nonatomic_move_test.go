@@ -3,7 +3,6 @@ package router_test
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 
@@ -149,7 +148,7 @@ func TestRow23AnItemIsNeverLostBetweenTwoNodesWhereverTheirConnectionsAreCut(t *
 					try(fmt.Sprintf("requests to %d cut after %d bytes", n, b), func(f []*redistest.Fake) { f[n].CutRequests(b) })
 				}
 			}
-			for _, cmd := range strings.Fields("LLEN LMOVE LPUSH UNLINK") {
+			for _, cmd := range []string{"LLEN", "LMOVE", "LPUSH", "UNLINK"} {
 				for b := range 8 {
 					try(fmt.Sprintf("reply to %s cut after %d bytes", cmd, b), func(f []*redistest.Fake) {
 						f[0].CutReply(cmd, b)

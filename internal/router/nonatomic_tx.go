@@ -49,7 +49,7 @@ func (r *Router) atomically(ctx context.Context, n int, steps ...step) ([]any, e
 // wait for without end if the node is frozen, undo and all replies that are due, has
 // until a moment after ctx ends; then the connection is closed.
 func giveBack(ctx context.Context, conn redis.Conn, undo string) {
-	ctx, cancel := outlive(ctx, grace)
+	ctx, cancel := outlive(ctx)
 	defer cancel()
 	_, _ = redis.DoContext(conn, ctx, undo)
 	_ = conn.Close()
