@@ -77,7 +77,7 @@ func (c *FlusterCluster) GetContext(ctx context.Context) (redis.Conn, error) {
 // While three calls or more are under way on a node whose pool ParseNode built, they
 // share one connection, beside those of the pool, and are written and read together.
 // A call whose context ends leaves it good; its command may have run. Commands that
-// block, leave a state on a connection or have more than 16 KiB of arguments go over
+// block, leave a state on a connection or have more than 64 KiB of arguments go over
 // the pool's connections, and so does everything while few calls are under way,
 // replies are large or the process is short of processors.
 //

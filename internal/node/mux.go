@@ -22,11 +22,11 @@ const (
 	maxFlights = 2
 	// maxGathered bounds the bytes that gather, and maxUnanswered the calls that are
 	// not answered, whether or not their callers still wait; then callers wait.
-	maxGathered   = 1 << 20
+	maxGathered   = 512 << 10
 	maxUnanswered = 64 << 10
 	// keptBuffer is how large a buffer may be to be used again, and modestBuffer how
 	// large it may be although what it is used for is always smaller.
-	keptBuffer   = 256 << 10
+	keptBuffer   = 640 << 10
 	modestBuffer = 16 << 10
 	// readAhead is how much is read at once.
 	readAhead = 64 << 10
@@ -69,7 +69,7 @@ type mux struct {
 	begun    [maxFlights]int64  // when each of them was, by the node's clock
 	unread   int                // bytes of the flushes that are not answered, at most
 	roomy    int                // flushes in a row that were small for their buffer
-	room     chan struct{}      // closed when there is room again; nil if nobody waits
+	waiting  []*muxWaiter       // callers who wait for room, in order
 	retired  bool               // takes no new calls
 	readErr  error              // why the reader has ended
 	writeErr error              // why a flush failed
@@ -123,10 +123,10 @@ func (o *muxOp) complete(reply any, err error) {
 	o.release()
 }
 
-// do runs one command, or returns errMuxOver.
-func (m *mux) do(ctx context.Context, cmd string, args []any) (any, error) {
+// do runs one command of some size, or returns errMuxOver.
+func (m *mux) do(ctx context.Context, size int, cmd string, args []any) (any, error) {
 	o := muxOps.Get().(*muxOp)
-	if err := m.add(ctx, o, cmd, args); err != nil {
+	if err := m.add(ctx, o, size, cmd, args); err != nil {
 		o.release()
 		return nil, err
 	}
@@ -168,17 +168,13 @@ func (m *mux) result(ctx context.Context, o *muxOp, cmd string) (any, error) {
 }
 
 // add puts a call behind all others, and flushes if nobody else is about to.
-func (m *mux) add(ctx context.Context, o *muxOp, cmd string, args []any) error {
+func (m *mux) add(ctx context.Context, o *muxOp, size int, cmd string, args []any) error {
 	m.mu.Lock()
-	for m.fullLocked() && !m.over.Load() {
-		room := m.roomLocked()
-		m.mu.Unlock()
-		select {
-		case <-room:
-		case <-ctx.Done():
-			return m.node.error(cmd, ctx.Err(), false)
+	if m.fullLocked() || len(m.waiting) > 0 {
+		if err := m.awaitRoomLocked(ctx, size); err != nil {
+			m.mu.Unlock()
+			return m.node.error(cmd, err, false)
 		}
-		m.mu.Lock()
 	}
 	if m.over.Load() {
 		m.mu.Unlock()
@@ -199,19 +195,6 @@ func (m *mux) add(ctx context.Context, o *muxOp, cmd string, args []any) error {
 		go m.flush(true)
 	}
 	return nil
-}
-
-// fullLocked reports that callers are to wait before they add more.
-func (m *mux) fullLocked() bool {
-	return len(m.gathered) >= maxGathered || m.calls-m.answered >= maxUnanswered
-}
-
-// roomLocked returns what is closed when there is room.
-func (m *mux) roomLocked() chan struct{} {
-	if m.room == nil {
-		m.room = make(chan struct{})
-	}
-	return m.room
 }
 
 func (m *mux) enqueueLocked(o *muxOp, cmd string, args []any) {
@@ -238,18 +221,10 @@ func (m *mux) retire() {
 	m.mu.Lock()
 	m.retired = true
 	m.over.Store(true)
-	m.openLocked()
+	m.admitLocked()
 	idle := m.calls == m.answered
 	m.mu.Unlock()
 	if idle {
 		m.conn.sever(errStale)
-	}
-}
-
-// openLocked lets those who wait for room look again.
-func (m *mux) openLocked() {
-	if m.room != nil {
-		close(m.room)
-		m.room = nil
 	}
 }

@@ -53,8 +53,8 @@ func (m *mux) takeOff() []byte {
 	m.lastCall[m.flights], m.begun[m.flights] = m.calls, m.node.clock()
 	m.flights++
 	m.unread += len(out)
-	if !m.fullLocked() {
-		m.openLocked()
+	if len(m.waiting) > 0 {
+		m.admitLocked()
 	}
 	return out
 }

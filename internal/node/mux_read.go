@@ -77,8 +77,8 @@ func (m *mux) beforeRead() (due bool) {
 		m.answered, m.woken = m.done, m.done-m.answered
 	}
 	m.arriveLocked()
-	if !m.fullLocked() {
-		m.openLocked()
+	if len(m.waiting) > 0 {
+		m.admitLocked()
 	}
 	lead := m.leadLocked()
 	due = m.calls != m.answered
@@ -169,7 +169,7 @@ func (m *mux) end(err error) {
 	m.mu.Lock()
 	m.over.Store(true)
 	m.readErr = err // before the close, which fails the flusher too
-	m.openLocked()
+	m.admitLocked()
 	flushing := m.flushing
 	m.mu.Unlock()
 	_ = m.conn.inner.Close()

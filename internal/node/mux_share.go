@@ -11,7 +11,7 @@ import (
 
 // Which commands go over the shared connection.
 const (
-	maxSharedSize = 16 << 10 // bytes; larger ones would hold the others up
+	maxSharedSize = 64 << 10 // bytes; larger ones would hold the others up
 	maxSharedArgs = 256      // arguments, whose replies may come to as many
 
 	// minSharers is how many calls are under way at once before they share a
@@ -83,20 +83,20 @@ func (n *Node) Do(ctx context.Context, cmd string, args []any) (reply any, share
 		return reply, true, err
 	}
 	n.shared.enter()
-	reply, err = n.doCounted(ctx, cmd, plain)
+	reply, err = n.doCounted(ctx, size, cmd, plain)
 	n.shared.exit()
 	return reply, true, err
 }
 
 // doCounted runs a command that is among those under way.
-func (n *Node) doCounted(ctx context.Context, cmd string, args []any) (any, error) {
+func (n *Node) doCounted(ctx context.Context, size int, cmd string, args []any) (any, error) {
 	switch {
 	case n.standing.Load().refusal() != nil: // looked at again: Close looks the other way round
 		return n.doPooled(ctx, cmd, args)
 	case n.shared.parted():
 		return n.doPooled(ctx, cmd, args)
 	case n.shared.warm.Load() > 0:
-		return n.doShared(ctx, cmd, args)
+		return n.doShared(ctx, size, cmd, args)
 	}
 	return n.doAlone(ctx, cmd, args)
 }
@@ -153,7 +153,7 @@ func (n *Node) doPooled(ctx context.Context, cmd string, args []any) (any, error
 
 // doShared runs a command over the shared connection; over the pool's while that is
 // held up, or does not last.
-func (n *Node) doShared(ctx context.Context, cmd string, args []any) (any, error) {
+func (n *Node) doShared(ctx context.Context, size int, cmd string, args []any) (any, error) {
 	for range maxMuxes {
 		m, err := n.sharedMux(ctx)
 		if errors.Is(err, errNotOurs) {
@@ -166,7 +166,7 @@ func (n *Node) doShared(ctx context.Context, cmd string, args []any) (any, error
 			defer n.shared.beside.Add(-1)
 			break
 		}
-		reply, err := m.do(ctx, cmd, args)
+		reply, err := m.do(ctx, size, cmd, args)
 		if err != errMuxOver { //nolint:errorlint // never wrapped
 			return reply, err
 		}

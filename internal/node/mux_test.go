@@ -255,7 +255,7 @@ func TestACallerWhoseContextEndsIsLetGoByAFrozenServer(t *testing.T) {
 func TestLargeCommandsAndUsersPoolsAreNotShared(t *testing.T) {
 	s := redistest.Start(t)
 	w := watchURL(t, s.URL(), "")
-	_, shared, err := w.Do(t.Context(), "SET", []any{"k", strings.Repeat("x", 20<<10)})
+	_, shared, err := w.Do(t.Context(), "SET", []any{"k", strings.Repeat("x", 70<<10)})
 	require.NoError(t, err)
 	assert.False(t, shared)
 	_, shared, err = watchPool(t, s.Pool(unhurried)).Do(t.Context(), "GET", []any{"k"})

@@ -1,0 +1,65 @@
+package node
+
+import (
+	"context"
+	"slices"
+)
+
+// muxWaiter is a caller who waits for room in a mux.
+type muxWaiter struct {
+	size  int           // bytes of its command
+	ready chan struct{} // closed when it is let in
+	in    bool
+}
+
+// fullLocked reports that callers are to wait before they add more.
+func (m *mux) fullLocked() bool {
+	return len(m.gathered) >= maxGathered || m.calls-m.answered >= maxUnanswered
+}
+
+// awaitRoomLocked waits until a caller may add a command, or the connection is over,
+// and returns an error if ctx ends before. Meanwhile mu is not held.
+func (m *mux) awaitRoomLocked(ctx context.Context, size int) error {
+	for !m.over.Load() {
+		w := &muxWaiter{size: size, ready: make(chan struct{})}
+		m.waiting = append(m.waiting, w)
+		m.mu.Unlock()
+		select {
+		case <-w.ready:
+			m.mu.Lock()
+		case <-ctx.Done():
+			m.mu.Lock()
+			m.giveUpLocked(w)
+			return ctx.Err()
+		}
+		if !m.fullLocked() {
+			return nil
+		}
+	}
+	return nil
+}
+
+// giveUpLocked is the end of a caller who waits no more. The room that was meant for
+// him is the next one's.
+func (m *mux) giveUpLocked(w *muxWaiter) {
+	if w.in {
+		m.admitLocked()
+	} else if i := slices.Index(m.waiting, w); i >= 0 {
+		m.waiting = slices.Delete(m.waiting, i, i+1)
+	}
+}
+
+// admitLocked lets in as many of those who wait as there is room for, and all once the
+// connection is over. Who comes in adds a command, whose flush lets in the next ones; or
+// gives up, and does so himself.
+func (m *mux) admitLocked() {
+	over := m.over.Load()
+	room, n := maxGathered-len(m.gathered), 0
+	for ; n < len(m.waiting) && (over || room > 0 && !m.fullLocked()); n++ {
+		w := m.waiting[n]
+		w.in = true
+		close(w.ready)
+		room -= w.size
+	}
+	m.waiting = slices.Delete(m.waiting, 0, n)
+}
