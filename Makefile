@@ -51,6 +51,11 @@ simulate: ## run fleets of full size through hours of faults, in fake time
 faults: redis ## run the fault matrix and print it as a table
 	@go run ./internal/faulttable
 
+# A DIR that is not there from here is meant from where make -C was called.
+.PHONY: vectors
+vectors: ## check placements against the sets of vectors in DIR (the project's own)
+	@dir='$(DIR)'; case $$dir in /*|'') ;; *) test -e "$$dir" || dir="$(PWD)/$$dir";; esac; go run ./internal/vectorcheck $${dir:+"$$dir"}
+
 .PHONY: bench
 BENCH ?= .
 bench: redis ## run the micro benchmarks that match BENCH (all)

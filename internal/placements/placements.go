@@ -30,7 +30,7 @@ func Names() []Info {
 // Parse returns the placement that a spec names: a name of [Names], alone or
 // followed by a colon and options with commas between them, such as
 // "balanced" or "twemproxy:hash=md5,eject". Its errors say what would have been
-// right; they do not repeat the spec.
+// right.
 func Parse(spec string) (ring.Placement, error) {
 	name, rest, _ := strings.Cut(spec, ":")
 	for _, k := range kinds {
