@@ -30,7 +30,6 @@ func ExamplePopper_Items() {
 		fmt.Println(err)
 		return
 	}
-	defer jobs.Close()
 	for job, err := range jobs.Items(ctx) {
 		if err != nil {
 			fmt.Println(err) // of one node; the loop goes on with the others
@@ -55,7 +54,6 @@ func ExamplePopper_Next() {
 		fmt.Println(err)
 		return
 	}
-	defer high.Close()
 	job, err := high.Next(ctx)
 	if err != nil {
 		fmt.Println(err)
@@ -98,7 +96,6 @@ func ExampleXReadGroup() {
 		fmt.Println(err)
 		return
 	}
-	defer events.Close()
 	for event, err := range events.Items(ctx) {
 		if err != nil {
 			continue

@@ -42,18 +42,19 @@ func full(t *testing.T, delay time.Duration) *redistest.Fake {
 }
 
 func TestNodesThatAllHaveItemsTakeTurns(t *testing.T) {
+	const ten = 10 * time.Millisecond
 	for name, tc := range map[string]struct {
-		delays []time.Duration
-		want   map[string]int // at least, of 300
+		delays []time.Duration // of each node
+		want   map[string]int  // at least, of 300
 	}{
-		"equal":      {[]time.Duration{10, 10, 10}, map[string]int{"a": 99, "b": 99, "c": 99}},
-		"a slow one": {[]time.Duration{10, 10, 50}, map[string]int{"a": 130, "b": 130, "c": 20}},
+		"equal":      {[]time.Duration{ten, ten, ten}, map[string]int{"a": 99, "b": 99, "c": 99}},
+		"a slow one": {[]time.Duration{ten, ten, 5 * ten}, map[string]int{"a": 130, "b": 130, "c": 20}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var nodes []fluster.Node
 				for i, d := range tc.delays {
-					pool := full(t, d*time.Millisecond).Pool(redistest.PoolOptions{})
+					pool := full(t, d).Pool(redistest.PoolOptions{})
 					nodes = append(nodes, fluster.Node{Name: letter(i), Pool: pool})
 				}
 				c, err := fluster.New(fluster.Config{Nodes: nodes})
@@ -141,8 +142,8 @@ func TestCloseEndsCallersAndReturnsWhatNobodyTook(t *testing.T) {
 
 	_, err = p.Next(t.Context())
 	require.ErrorIs(t, err, fanin.ErrPopperClosed)
-	for range p.Items(t.Context()) {
-		t.Error("a closed Popper has items")
+	for it, err := range p.Items(t.Context()) {
+		t.Error("a closed Popper has items", it, err)
 	}
 
 	q, err := fanin.NewPopper(s.FlusterCluster, fanin.BLPop("empty"))

@@ -85,12 +85,12 @@ func (s *stay) run() {
 		return
 	}
 	conn, err := s.lane.node.Pool.GetContext(s.wanted)
-	defer conn.Close()
 	if err != nil {
-		err = s.blame("connect", err)
-	} else {
-		err = s.introduce(conn)
+		s.failed(s.blame("connect", err))
+		return
 	}
+	defer conn.Close()
+	err = s.introduce(conn)
 	for err == nil && s.next() {
 		err = s.ask(conn)
 	}

@@ -65,12 +65,9 @@ func unblockAll(pool *redis.Pool, calls []unblockCall) []unblockAnswer {
 	defer cancel()
 	answers := make([]unblockAnswer, len(calls))
 	conn, err := pool.GetContext(ctx)
-	defer conn.Close()
-	for i := 0; i < len(calls) && err == nil; i++ {
-		err = conn.Send("CLIENT", "UNBLOCK", calls[i].id)
-	}
 	if err == nil {
-		err = conn.Flush()
+		defer conn.Close()
+		err = sendAll(conn, calls)
 	}
 	for i := range answers {
 		if err == nil {
@@ -81,6 +78,15 @@ func unblockAll(pool *redis.Pool, calls []unblockCall) []unblockAnswer {
 		}
 	}
 	return answers
+}
+
+func sendAll(conn redis.Conn, calls []unblockCall) error {
+	for _, call := range calls {
+		if err := conn.Send("CLIENT", "UNBLOCK", call.id); err != nil {
+			return err
+		}
+	}
+	return conn.Flush()
 }
 
 // receiveUnblock returns an answer, or why no more will come.
