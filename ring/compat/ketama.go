@@ -15,11 +15,15 @@ func ketamaCircle(members []member, hashes func(weight, total uint64, nodes int)
 		total += weight(m.Node)
 	}
 	var packed []uint64
-	for _, m := range members {
+	for i, m := range members {
 		k := hashes(weight(m.Node), total, len(members))
-		packed = ketamaPoints(packed, m.Name, k, uint64(m.position))
+		packed = ketamaPoints(packed, m.Name, k, uint64(i))
 	}
-	return newCircle(keepFirst(sorted32(packed)), 32, members[0].position)
+	points := keepFirst(sorted32(packed))
+	for i := range points {
+		points[i].node = members[points[i].node].position
+	}
+	return newCircle(points, 32, members[0].position)
 }
 
 // ketamaPoints appends the points of the label's first so many hashes, each

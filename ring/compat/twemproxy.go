@@ -1,6 +1,7 @@
 package compat
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -16,8 +17,9 @@ import (
 // The Name of a node is the name that its line of the file gives it. For a server
 // without one it is host:port as written, but only the host if the port is 11211,
 // and the path with a colon behind it for a socket: [TwemproxyServer] makes a node
-// of a line. With modula and where two servers share a point of the ring, the order
-// of the list counts.
+// of a line. The order of the list does not count: twemproxy sorts its servers by
+// their names, the shorter before the longer, which decides with modula and where two
+// servers share a point of the ring.
 //
 // Weights go up to 2^31-1, and to 2^32-1 in all. With ketama, what remains of a
 // weight after rounding is a multiple of four points out of some 160 for each server,
@@ -112,11 +114,21 @@ func (t Twemproxy) layout() (func([]member) ring.View, error) {
 	}
 	switch t.Distribution {
 	case ketamaDistribution:
-		return func(m []member) ring.View { return &onCircle{part, place, ketamaCircle(m, twemproxyHashCount)} }, nil
+		return func(m []member) ring.View {
+			return &onCircle{part, place, ketamaCircle(inProxyOrder(m), twemproxyHashCount)}
+		}, nil
 	case modulaDistribution:
-		return func(m []member) ring.View { return newModula(part, place, m) }, nil
+		return func(m []member) ring.View { return newModula(part, place, inProxyOrder(m)) }, nil
 	}
 	return nil, fmt.Errorf("compat: Twemproxy.Distribution: %q is neither %s nor %s", t.Distribution, ketamaDistribution, modulaDistribution)
+}
+
+// inProxyOrder sorts servers as twemproxy does when it has read its file.
+func inProxyOrder(servers []member) []member {
+	slices.SortFunc(servers, func(a, b member) int {
+		return cmp.Or(cmp.Compare(len(a.Name), len(b.Name)), cmp.Compare(a.Name, b.Name))
+	})
+	return servers
 }
 
 // between is the tagger for tags between two bytes.
@@ -186,7 +198,11 @@ func (t Twemproxy) fingerprint(nodes []ring.Node, all ring.View) uint64 {
 	f := newPrint("twemproxy", t.Hash, t.Distribution, t.HashTag, fmt.Sprint(t.AutoEject))
 	v, ketama := all.(*onCircle)
 	if !ketama {
-		return f.names(nodes).weights(nodes, 1).sum()
+		sorted := make([]ring.Node, 0, len(nodes))
+		for _, m := range inProxyOrder(members(nodes, nil)) {
+			sorted = append(sorted, m.Node)
+		}
+		return f.names(sorted).weights(sorted, 1).sum()
 	}
 	if t.AutoEject {
 		f.sortedWeights(nodes, exactFloat32)
