@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"github.com/redisfluster/fluster/cmd/fluster/internal/nodelist"
 	"github.com/redisfluster/fluster/internal/placements"
 	"github.com/redisfluster/fluster/ring"
+	"github.com/redisfluster/fluster/ring/compat"
 )
 
 // defaultPlacement is the library's.
@@ -39,23 +41,20 @@ func (s *session) open(f fleetFlags) (*fleet, error) {
 	if err != nil {
 		return nil, fmt.Errorf("nodes: %w", err)
 	}
-	spec := f.Placement
-	switch {
-	case spec == "" && list.Placement != "":
-		spec = list.Placement
-		s.note("placement %s, as %s says", spec, list.Source)
-	case spec == "":
-		spec = defaultPlacement
-	}
-	placement, err := placements.Parse(spec)
+	placement, spec, err := s.placement(f.Placement, list)
 	if err != nil {
-		return nil, usagef("placement %q: %v", spec, err)
+		return nil, err
 	}
 	fl := &fleet{nodes: list.Nodes, source: list.Source, placement: spec}
 	if err := fl.setDown(f.Down); err != nil {
 		return nil, err
 	}
-	built, err := placement.Build(fl.ringNodes())
+	fl.setWeights(placement)
+	nodes, err := s.ringNodes(placement, fl)
+	if err != nil {
+		return nil, err
+	}
+	built, err := placement.Build(nodes)
 	if err != nil {
 		return nil, fmt.Errorf("placement %s on %s: %w", spec, list.Source, err)
 	}
@@ -66,12 +65,68 @@ func (s *session) open(f fleetFlags) (*fleet, error) {
 	return fl, nil
 }
 
-func (f *fleet) ringNodes() []ring.Node {
-	nodes := make([]ring.Node, len(f.nodes))
-	for i, n := range f.nodes {
-		nodes[i] = ring.Node{Name: n.Name, Weight: n.Weight}
+// placement returns the placement that was asked for, or else the list's, or else
+// the default, and its spec.
+func (s *session) placement(asked string, list nodelist.List) (ring.Placement, string, error) {
+	if asked == "" && list.Placement != "" {
+		p, err := placements.Parse(list.Placement)
+		if err != nil {
+			return nil, "", fmt.Errorf("nodes: %s: placement %q: %w", list.Source, list.Placement, err)
+		}
+		s.note("placement %s, as %s says", list.Placement, list.Source)
+		return p, list.Placement, nil
 	}
-	return nodes
+	spec := cmp.Or(asked, defaultPlacement)
+	p, err := placements.Parse(spec)
+	if err != nil {
+		return nil, "", usagef("placement %q: %v", spec, err)
+	}
+	return p, spec, nil
+}
+
+// setWeights gives nodes without a weight that which the placement's own client
+// gives them.
+func (f *fleet) setWeights(p ring.Placement) {
+	usual := 1
+	if _, ok := p.(compat.Predis); ok {
+		usual = 100
+	}
+	for i := range f.nodes {
+		f.nodes[i].Weight = cmp.Or(f.nodes[i].Weight, usual)
+	}
+}
+
+// ringNodes returns the nodes under the names by which the placement places them.
+func (s *session) ringNodes(p ring.Placement, f *fleet) ([]ring.Node, error) {
+	nodes, told := make([]ring.Node, len(f.nodes)), false
+	for i, n := range f.nodes {
+		name, err := peerName(p, n)
+		if err != nil {
+			return nil, fmt.Errorf("nodes: %s: the node %s has no name by %s: %w", f.source, n.Name, f.placement, err)
+		}
+		if name != n.Name && !told {
+			told = true
+			s.note("nodes without names have those that %s gives them, such as %s", f.placement, name)
+		}
+		nodes[i] = ring.Node{Name: name, Weight: n.Weight}
+	}
+	return nodes, nil
+}
+
+// peerName returns the name that a placement's own client gives to a node, if the
+// list gives it none.
+func peerName(p ring.Placement, n nodelist.Node) (string, error) {
+	if n.Named {
+		return n.Name, nil
+	}
+	switch p := p.(type) {
+	case compat.RedisRb:
+		return p.NodeID(n.URL)
+	case compat.Twemproxy:
+		server, _, err := compat.TwemproxyServer(n.Addr + ":1")
+		return server.Name, err
+	}
+	return n.Name, nil
 }
 
 // setDown notes the nodes that are out.

@@ -20,8 +20,12 @@ type Node struct {
 	Name string
 	// Addr is where it is: host:port, or the path of a socket. It may be empty.
 	Addr string
-	// Weight is its share of the keys beside the others', at least 1.
+	// URL is where it is, as a URL without user, password and options.
+	URL string
+	// Weight is its share of the keys beside the others', or 0 if the list has none.
 	Weight int
+	// Named tells that the list names the node. Otherwise its name is its address.
+	Named bool
 }
 
 // List is what was read.

@@ -15,28 +15,44 @@ import (
 	"github.com/redisfluster/fluster/cmd/fluster/internal/nodelist"
 )
 
-type nodes = []nodelist.Node
+// brief is most of a node.
+type brief struct {
+	name, addr string
+	weight     int
+}
+
+type nodes = []brief
+
+func briefly(list nodelist.List) nodes {
+	var all nodes
+	for _, n := range list.Nodes {
+		all = append(all, brief{n.Name, n.Addr, n.Weight})
+	}
+	return all
+}
 
 func TestListsOfNodes(t *testing.T) {
 	for name, tc := range map[string]struct {
 		text string
 		want nodes
 	}{
-		"maps":                 {"- {name: a, address: 'h:1', weight: 3}\n- {name: b}", nodes{{"a", "h:1", 3}, {"b", "", 1}}},
+		"maps":                 {"- {name: a, address: 'h:1', weight: 3}\n- {name: b}", nodes{{"a", "h:1", 3}, {"b", "", 0}}},
 		"under a field":        {"nodes:\n  - name: a\n    url: redis://h:1?weight=2", nodes{{"a", "h:1", 2}}},
-		"URLs and addresses":   {"- redis://:pw@h\n- unix:///s?name=u\n- h:2\n- /s2", nodes{{"h", "h:6379", 1}, {"u", "/s", 1}, {"h:2", "h:2", 1}, {"/s2", "/s2", 1}}},
-		"JSON":                 {`{"nodes":[{"name":"a","weight":2},"redis://h/3"]}`, nodes{{"a", "", 2}, {"h/3", "h:6379", 1}}},
-		"JSON with tabs":       {"[\n\t{\n\t\t\"name\": \"a\"\n\t}\n]", nodes{{"a", "", 1}}},
+		"URLs and addresses":   {"- redis://:pw@h\n- unix:///s?name=u\n- h:2\n- /s2", nodes{{"h", "h:6379", 0}, {"u", "/s", 0}, {"h:2", "h:2", 0}, {"/s2", "/s2", 0}}},
+		"JSON":                 {`{"nodes":[{"name":"a","weight":2},"redis://h/3"]}`, nodes{{"a", "", 2}, {"h/3", "h:6379", 0}}},
+		"JSON with tabs":       {"[\n\t{\n\t\t\"name\": \"a\"\n\t}\n]", nodes{{"a", "", 0}}},
 		"a weight beside both": {"- {url: 'redis://h?weight=2&name=x', weight: 5, name: y}", nodes{{"y", "h:6379", 5}}},
-		"strings as written":   {"- {name: 007, weight: '8'}\n- {name: yes}\n- {name: 1.0}", nodes{{"007", "", 8}, {"yes", "", 1}, {"1.0", "", 1}}},
+		"strings as written":   {"- {name: 007, weight: '8'}\n- {name: yes}\n- {name: 1.0}", nodes{{"007", "", 8}, {"yes", "", 0}, {"1.0", "", 0}}},
 		"an alias":             {"- {name: a, weight: &w 4}\n- {name: b, weight: *w}", nodes{{"a", "", 4}, {"b", "", 4}}},
-		"names of any script":  {"- name: é 節点", nodes{{"é 節点", "", 1}}},
-		"a comment":            {"# all of them\n- a # the first", nodes{{"a", "a", 1}}},
+		"names of any script":  {"- name: é 節点", nodes{{"é 節点", "", 0}}},
+		"a comment":            {"# all of them\n- a # the first", nodes{{"a", "a", 0}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			list, err := nodelist.Parse("f.yml", []byte(tc.text), "")
 			require.NoError(t, err)
-			assert.Equal(t, nodelist.List{Nodes: tc.want, Source: "f.yml"}, list)
+			assert.Equal(t, tc.want, briefly(list))
+			assert.Equal(t, "f.yml", list.Source)
+			assert.Empty(t, list.Placement)
 		})
 	}
 	list, err := nodelist.Parse("f.yml", []byte("placement: go-redis\nnodes: [a]"), "")
@@ -64,15 +80,14 @@ beta:
 `
 	list, err := nodelist.Parse("nc.yml", []byte(two), "alpha")
 	require.NoError(t, err)
-	assert.Equal(t, nodelist.List{
-		Nodes: nodes{
-			{"127.0.0.1:6379", "127.0.0.1:6379", 1},
-			{"named", "127.0.0.1:6380", 2},
-			{"127.0.0.1", "127.0.0.1:11211", 1},
-			{"/var/s.sock:", "/var/s.sock", 7},
-		},
-		Source: "nc.yml, pool alpha", Placement: "twemproxy:hash=fnv1a_64,distribution=modula,tag={},eject",
-	}, list)
+	assert.Equal(t, nodes{
+		{"127.0.0.1:6379", "127.0.0.1:6379", 1},
+		{"named", "127.0.0.1:6380", 2},
+		{"127.0.0.1", "127.0.0.1:11211", 1},
+		{"/var/s.sock:", "/var/s.sock", 7},
+	}, briefly(list))
+	assert.Equal(t, "nc.yml, pool alpha", list.Source)
+	assert.Equal(t, "twemproxy:hash=fnv1a_64,distribution=modula,tag={},eject", list.Placement)
 
 	list, err = nodelist.Parse("nc.yml", []byte(two), "beta")
 	require.NoError(t, err)
@@ -119,7 +134,9 @@ func TestFlawsNameFileLineAndField(t *testing.T) {
 		"[a]\n---\n[b]":                         "f:2: the file holds more than one document",
 		"p:\n  servers: []":                     "f:2: p.servers: is not a list of servers",
 		"p:\n  listen: x":                       "f:2: p.servers: is missing",
-		"p:\n  servers:\n  - h:1:1\n  - h:1":    "f:4: p.servers[1]: is not host:port:weight or /path:weight, with a name after a space if it has one",
+		"p:\n  servers:\n  - h:1:1\n  - h:1":    "f:4: p.servers[1]: the server's port is missing",
+		"p:\n  servers:\n  - u:pw@h:1:1":        "f:3: p.servers[0]: its address is not host:port",
+		"p:\n  servers:\n  - [h]":               "f:3: p.servers[0]: is not a server's line",
 		"p:\n  servers:\n  - h:1:1\n  - h:1:1":  `f:4: p.servers[1]: "h:1" is the name of f:3: p.servers[0] too`,
 		"p:\n  hash_tag: '{'\n  servers: [a]":   "f:2: p.hash_tag: is not two characters, such as {}",
 		"p:\n  hash: 'md5,x'\n  servers: [a]":   "f:2: p.hash: is not a name that twemproxy knows",
@@ -139,7 +156,7 @@ func TestFlawsNameFileLineAndField(t *testing.T) {
 func TestURLs(t *testing.T) {
 	list, err := nodelist.Read("redis://:a,b@h:1,rediss://x?name=tls,unix:///s", "")
 	require.NoError(t, err)
-	assert.Equal(t, nodes{{"h:1", "h:1", 1}, {"tls", "x:6379", 1}, {"/s", "/s", 1}}, list.Nodes)
+	assert.Equal(t, nodes{{"h:1", "h:1", 0}, {"tls", "x:6379", 0}, {"/s", "/s", 0}}, briefly(list))
 	for urls, want := range map[string]string{
 		"redis://a,redis://b:x": "URL 2: it cannot be parsed",
 		"redis://a,redis://a":   `URL 2: "a" is the name of URL 1 too`,
@@ -148,6 +165,22 @@ func TestURLs(t *testing.T) {
 	} {
 		_, err := nodelist.Read(urls, "")
 		assert.ErrorContains(t, err, want, "%q", urls)
+	}
+}
+
+func TestANodeTellsWhereItIsWithoutItsSecrets(t *testing.T) {
+	for item, want := range map[string]nodelist.Node{
+		"redis://u:pw@h:1/2?weight=3": {Name: "h:1/2", Addr: "h:1", URL: "redis://h:1/2", Weight: 3},
+		"valkeys://pw@h?db=4&name=n":  {Name: "n", Addr: "h:6379", URL: "rediss://h?db=4", Named: true},
+		"unix://:pw@/s?db=1":          {Name: "/s/1", Addr: "/s", URL: "unix:///s?db=1"},
+		"h:1":                         {Name: "h:1", Addr: "h:1", URL: "redis://h:1"},
+		"/s":                          {Name: "/s", Addr: "/s", URL: "unix:///s"},
+		"{name: n, address: 'h:1'}":   {Name: "n", Addr: "h:1", URL: "redis://h:1", Named: true},
+		"{name: n}":                   {Name: "n", Named: true},
+	} {
+		list, err := nodelist.Parse("f", []byte("- "+item), "")
+		require.NoError(t, err)
+		assert.Equal(t, []nodelist.Node{want}, list.Nodes)
 	}
 }
 
@@ -190,8 +223,8 @@ func FuzzParse(f *testing.F) {
 			assert.NotEmpty(t, n.Name)
 			assert.False(t, seen[n.Name], "%q twice", n.Name)
 			seen[n.Name] = true
-			assert.Positive(t, n.Weight)
-			for _, s := range []string{n.Name, n.Addr} {
+			assert.GreaterOrEqual(t, n.Weight, 0)
+			for _, s := range []string{n.Name, n.Addr, n.URL} {
 				assert.True(t, utf8.ValidString(s))
 				assert.False(t, strings.ContainsFunc(s, unicode.IsControl), "%q", s)
 				assert.False(t, strings.Contains(s, "://") && strings.Contains(s, "@"), "%q", s)
@@ -220,7 +253,7 @@ func FuzzSecret(f *testing.F) {
 			assert.NotContains(t, err.Error(), secret)
 		}
 		for _, n := range list.Nodes {
-			assert.NotContains(t, n.Name+n.Addr, secret)
+			assert.NotContains(t, n.Name+n.Addr+n.URL, secret)
 		}
 		assert.NotContains(t, list.Placement+list.Source, secret)
 	})

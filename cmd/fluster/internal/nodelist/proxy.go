@@ -1,15 +1,15 @@
 package nodelist
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/redisfluster/fluster/ring/compat"
 )
 
 // proxyDefaults are what twemproxy does if its file says nothing.
@@ -104,7 +104,7 @@ func tagFlaw(tag string) string {
 	if len(tag) != 2 {
 		return "is not two characters, such as {}"
 	}
-	return ""
+	return nameFlaw(tag)
 }
 
 // flag reads a boolean as twemproxy does.
@@ -125,14 +125,9 @@ func (r reader) servers(to *[]Node) func(string, *yaml.Node) error {
 			return r.flaw(n, field, "is not a list of servers")
 		}
 		for i, item := range n.Content {
-			own := fmt.Sprintf("%s[%d]", field, i)
-			item = resolve(item)
-			server, ok := parseServer(item.Value)
-			if item.Kind != yaml.ScalarNode || !ok {
-				return r.flaw(item, own, "is not host:port:weight or /path:weight, with a name after a space if it has one")
-			}
-			if flaw := nameFlaw(server.Name); flaw != "" {
-				return r.flaw(item, own, "its name %s", flaw)
+			server, err := r.server(fmt.Sprintf("%s[%d]", field, i), resolve(item))
+			if err != nil {
+				return err
 			}
 			*to = append(*to, server)
 		}
@@ -142,26 +137,24 @@ func (r reader) servers(to *[]Node) func(string, *yaml.Node) error {
 	}
 }
 
-// parseServer reads a server's line as twemproxy does, its own name for a server
-// without one included: the address, but for the port 11211, and for a socket its
-// path with a colon.
-func parseServer(line string) (Node, bool) {
-	where, name, named := strings.Cut(line, " ")
-	colon := strings.LastIndexByte(where, ':')
-	if colon < 1 || named && name == "" {
-		return Node{}, false
+// server reads a server's line.
+func (r reader) server(field string, line *yaml.Node) (Node, error) {
+	if line.Kind != yaml.ScalarNode {
+		return Node{}, r.flaw(line, field, "is not a server's line")
 	}
-	weight, err := strconv.Atoi(where[colon+1:])
-	if err != nil || weight < 1 {
-		return Node{}, false
+	server, addr, err := compat.TwemproxyServer(line.Value)
+	if err != nil {
+		return Node{}, r.flaw(line, field, "%s", strings.TrimPrefix(err.Error(), "compat: "))
 	}
-	n := Node{Name: name, Addr: where[:colon], Weight: weight}
-	if strings.HasPrefix(line, "/") {
-		n.Name = cmp.Or(name, n.Addr+":")
-		return n, true
+	if flaw := addressFlaw(addr); flaw != "" {
+		return Node{}, r.flaw(line, field, "its address %s", flaw)
 	}
-	n.Name = cmp.Or(name, strings.TrimSuffix(n.Addr, ":11211"))
-	return n, strings.Contains(n.Addr, ":")
+	if flaw := nameFlaw(server.Name); flaw != "" {
+		return Node{}, r.flaw(line, field, "its name %s", flaw)
+	}
+	n := fromAddress(addr)
+	n.Name, n.Weight, n.Named = server.Name, server.Weight, true
+	return n, nil
 }
 
 // placement is the spec of the pool's placement.

@@ -3,6 +3,7 @@ package nodelist
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"regexp"
 	"strings"
 	"unicode"
@@ -47,7 +48,31 @@ func fromURL(raw string) (Node, error) {
 	if err != nil {
 		return Node{}, errors.New(strings.TrimPrefix(err.Error(), "fluster: node URL: "))
 	}
-	return Node{Name: parsed.Name, Addr: parsed.Addr, Weight: max(parsed.Weight, 1)}, nil
+	u, err := url.Parse(raw)
+	if err != nil {
+		return Node{}, errors.New("it cannot be parsed")
+	}
+	return Node{
+		Name: parsed.Name, Addr: parsed.Addr, URL: bare(u), Weight: parsed.Weight, Named: u.Query().Has("name"),
+	}, nil
+}
+
+// bare returns a URL without user, password and options, but with its database.
+func bare(u *url.URL) string {
+	b := url.URL{Scheme: strings.Replace(u.Scheme, "valkey", "redis", 1), Host: u.Host, Path: u.Path}
+	if db := u.Query().Get("db"); db != "" {
+		b.RawQuery = url.Values{"db": {db}}.Encode()
+	}
+	return b.String()
+}
+
+// fromAddress makes a node of an address.
+func fromAddress(address string) Node {
+	b := url.URL{Scheme: "redis", Host: address}
+	if strings.HasPrefix(address, "/") {
+		b = url.URL{Scheme: "unix", Path: address}
+	}
+	return Node{Name: address, Addr: address, URL: b.String()}
 }
 
 // nameFlaw tells why a name cannot be one, or is empty. Names stand in output

@@ -155,12 +155,12 @@ func (r reader) node(field string, n *yaml.Node) (Node, error) {
 	case address != "" && node.Addr != "":
 		return Node{}, r.flaw(n, field, "has both an address and a url")
 	case address != "":
-		node.Name, node.Addr = address, address
+		node = fromAddress(address)
 	case name == "" && node.Name == "":
 		return Node{}, r.flaw(n, field, "has no name, address or url")
 	}
-	node.Name = cmp.Or(name, node.Name)
-	node.Weight = cmp.Or(weight, node.Weight, 1)
+	node.Name, node.Named = cmp.Or(name, node.Name), name != "" || node.Named
+	node.Weight = cmp.Or(weight, node.Weight)
 	return node, nil
 }
 
@@ -170,9 +170,11 @@ func (r reader) scalarNode(field string, n *yaml.Node) (Node, error) {
 	if strings.Contains(n.Value, "://") {
 		return node, r.url(&node)(field, n)
 	}
-	err := r.checked(&node.Addr, addressFlaw)(field, n)
-	node.Name, node.Weight = node.Addr, 1
-	return node, err
+	var address string
+	if err := r.checked(&address, addressFlaw)(field, n); err != nil {
+		return node, err
+	}
+	return fromAddress(address), nil
 }
 
 // fieldReaders read the fields of a map, by their names.
