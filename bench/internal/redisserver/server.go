@@ -31,6 +31,7 @@ const (
 type Server struct {
 	addr   string
 	dir    string
+	args   []string // the process's name first
 	cmd    *exec.Cmd
 	exited chan struct{} // closed when the process is gone and waited for
 
@@ -49,20 +50,20 @@ func (s *Server) CPU() (time.Duration, error) { return s.used() }
 // Close kills the server, waits until it is gone, and removes its directory.
 // Calling it again does nothing.
 func (s *Server) Close() {
-	_ = s.cmd.Process.Kill() // an error means that it is gone
-	<-s.exited
+	s.Kill()
 	_ = os.RemoveAll(s.dir)
 	if s.conn != nil {
 		s.conn.Close()
 	}
 }
 
-// Start runs n servers on free loopback ports and waits until they answer. The
-// caller closes them. If it returns an error, none is left.
-func Start(ctx context.Context, n int) ([]*Server, error) {
+// Start runs n servers on free loopback ports, with options as on their command
+// line, and waits until they answer. The caller closes them. If it returns an error,
+// none is left.
+func Start(ctx context.Context, n int, options ...string) ([]*Server, error) {
 	servers := make([]*Server, 0, n)
 	for range n {
-		s, err := startOne(ctx, launch)
+		s, err := startOne(ctx, func(port int) (*Server, error) { return launch(port, options) })
 		if err != nil {
 			CloseAll(servers)
 			return nil, fmt.Errorf("start redis-server: %w", err)
@@ -100,14 +101,14 @@ func startOne(ctx context.Context, launch func(port int) (*Server, error)) (*Ser
 }
 
 // launch starts a redis-server that is to serve at port.
-func launch(port int) (*Server, error) {
+func launch(port int, options []string) (*Server, error) {
 	s, err := newServer(port)
 	if err != nil {
 		return nil, err
 	}
 	s.answers, s.used = s.redisAnswers, s.redisCPU
-	return s, s.start("redis-server", "--port", strconv.Itoa(port), "--bind", "127.0.0.1",
-		"--dir", s.dir, "--logfile", s.log(), "--save", "", "--appendonly", "no", "--maxclients", "19000")
+	return s, s.start("redis-server", append([]string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1",
+		"--dir", s.dir, "--logfile", s.log(), "--save", "", "--appendonly", "no", "--maxclients", "19000"}, options...)...)
 }
 
 // newServer returns one that is not running, with a directory of its own.
@@ -116,22 +117,53 @@ func newServer(port int) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Server{dir: dir, addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), exited: make(chan struct{})}, nil
+	return &Server{dir: dir, addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port))}, nil
 }
 
 // start starts the process. If that fails, the directory is gone.
 func (s *Server) start(name string, args ...string) error {
-	s.cmd = exec.CommandContext(context.Background(), name, args...) // it lives until Close
-	s.cmd.SysProcAttr = dieWithParent()
-	if err := s.cmd.Start(); err != nil {
+	s.args = append([]string{name}, args...)
+	if err := s.run(); err != nil {
 		_ = os.RemoveAll(s.dir)
 		return err
 	}
+	return nil
+}
+
+// run starts the process, once more if it has ended.
+func (s *Server) run() error {
+	s.cmd = exec.CommandContext(context.Background(), s.args[0], s.args[1:]...) // it lives until Close
+	s.cmd.SysProcAttr = dieWithParent()
+	if err := s.cmd.Start(); err != nil {
+		return err
+	}
+	cmd, exited := s.cmd, make(chan struct{})
+	s.exited = exited
 	go func() {
-		defer close(s.exited)
-		_ = s.cmd.Wait() // how it ended is in its log
+		defer close(exited)
+		_ = cmd.Wait() // how it ended is in its log
 	}()
 	return nil
+}
+
+// Kill ends the process as kill -9 does and waits until it is gone. What it held
+// is lost; Restart brings it back, empty.
+func (s *Server) Kill() {
+	_ = s.cmd.Process.Kill() // an error means that it is gone
+	<-s.exited
+}
+
+// Signal sends the process a signal, such as SIGSTOP.
+func (s *Server) Signal(sig os.Signal) error { return s.cmd.Process.Signal(sig) }
+
+// Restart runs the process again at the same address, after it has ended, and waits
+// until it answers.
+func (s *Server) Restart(ctx context.Context) error {
+	<-s.exited
+	if err := s.run(); err != nil {
+		return err
+	}
+	return s.awaitReady(ctx)
 }
 
 func (s *Server) log() string { return filepath.Join(s.dir, "log") }
