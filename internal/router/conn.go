@@ -171,11 +171,14 @@ func (c *Conn) alone(cmd string, args []any) bool {
 }
 
 // collectAll returns all replies that are due, error replies among them. The error
-// is the first of another kind; it stands in the place of its reply too.
+// is the first of another kind; it stands in the place of its reply too. It is none by
+// which all may be sent again, unless none of them ran.
 func (c *Conn) collectAll(ctx context.Context) (any, error) {
 	var replies []any
 	var first error
+	ran := false
 	err := c.drain(ctx, func(value any, err error) {
+		ran = ran || !saysNotRun(err)
 		if err != nil {
 			value = err
 			if first == nil && !isReply(err) {
@@ -186,6 +189,9 @@ func (c *Conn) collectAll(ctx context.Context) (any, error) {
 	})
 	if err != nil || replies == nil {
 		return nil, err
+	}
+	if ran && saysNotRun(first) {
+		first = node.Begun(first)
 	}
 	return replies, first
 }
@@ -204,14 +210,14 @@ func (c *Conn) collectLast(ctx context.Context) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if own == nil && first != nil && mayMislead(first) {
+	if saysNotRun(first) && !saysNotRun(own) {
 		first = node.Begun(first)
 	}
 	return last, first
 }
 
-// mayMislead reports an error that says that its command did not run.
-func mayMislead(err error) bool {
+// saysNotRun reports an error that says that its command did not run.
+func saysNotRun(err error) bool {
 	return node.SafeToRetry(err) || errors.Is(err, ErrCrossNode) || errors.Is(err, ErrRefused)
 }
 

@@ -78,7 +78,7 @@ func (r *Router) Fan(ctx context.Context, nodes []int, cmd string, args []any) [
 	info, _ := command.Lookup(cmd, args)
 	replies := make([]command.Reply, len(nodes))
 	concurrently(len(nodes), func(i int) {
-		value, err := r.on(ctx, nodes[i], cmd, args, nil)
+		value, err := r.onOwn(ctx, nodes[i], cmd, args, info)
 		if info != nil {
 			err = unbelieved(info, err)
 		}
