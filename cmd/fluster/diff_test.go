@@ -16,10 +16,10 @@ import (
 
 func TestGoldenDiff(t *testing.T) {
 	four := "testdata/four.json"
-	golden(t, "diff.golden", succeed(t, "", "diff", "--from", three, "--to", four, "--keys", "100000"))
+	golden(t, "diff.golden", succeed(t, "", "diff", "--from", three, "--to", four, "--keys", "20000"))
 	golden(t, "diff_down.golden", succeed(t, "", "diff", "--nodes", four, "--to-down", "cache3", "--keys", "10000"))
 	golden(t, "diff.json.golden", succeed(t, "", "diff", "--from", three, "--to", four, "--keys", "1000", "--json"))
-	golden(t, "diff_many.golden", succeed(t, "", "diff", "--from", manyNodes(30), "--to", manyNodes(31), "--keys", "100000"))
+	golden(t, "diff_many.golden", succeed(t, "", "diff", "--from", manyNodes(30), "--to", manyNodes(31), "--keys", "20000"))
 }
 
 // manyNodes returns n nodes.
@@ -103,7 +103,7 @@ func TestTheLeastThatMustMove(t *testing.T) {
 
 // The keys of a real fleet move to where the forecast has them.
 func TestTheForecastIsWhatReallyMoves(t *testing.T) {
-	const keys = 5000
+	const keys = 2000
 	servers := make(map[string]*redistest.Server)
 	url := func(name, weight string) string {
 		if servers[name] == nil {

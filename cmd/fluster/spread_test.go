@@ -17,14 +17,14 @@ import (
 )
 
 func TestGoldenSpread(t *testing.T) {
-	golden(t, "spread.golden", succeed(t, "", "spread", "--nodes", three, "--keys", "100000"))
+	golden(t, "spread.golden", succeed(t, "", "spread", "--nodes", three, "--keys", "20000"))
 	golden(t, "spread_down.golden", succeed(t, "", "spread", "--nodes", "testdata/four.json", "--keys", "10000", "--down", "cache4"))
 	golden(t, "spread.json.golden", succeed(t, "", "spread", "--nodes", three, "--keys", "1000", "--json"))
 }
 
 func TestGoldenPictures(t *testing.T) {
-	golden(t, "spread.svg", drawn(t, "spread", "--nodes", three, "--keys", "100000"))
-	golden(t, "diff.svg", drawn(t, "diff", "--from", three, "--to", "testdata/four.json", "--keys", "100000"))
+	golden(t, "spread.svg", drawn(t, "spread", "--nodes", three, "--keys", "20000"))
+	golden(t, "diff.svg", drawn(t, "diff", "--from", three, "--to", "testdata/four.json", "--keys", "20000"))
 }
 
 // drawn returns the picture that a command draws, which must be XML and need
