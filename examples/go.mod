@@ -7,6 +7,7 @@ require (
 	github.com/gomodule/redigo v1.9.3
 	github.com/redisfluster/fluster v0.0.0
 	github.com/stretchr/testify v1.12.1
+	golang.org/x/sync v0.18.0
 )
 
 require (
