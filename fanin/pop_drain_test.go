@@ -38,7 +38,7 @@ type drain struct {
 func newDrain(t *testing.T) *drain {
 	return &drain{
 		site:   openSite(t, 3, "", "--appendonly", "yes", "--appendfsync", "always"),
-		items:  setting(t, "QUEUE_ITEMS", 4000),
+		items:  setting(t, "QUEUE_ITEMS", 2400),
 		pushed: map[string]string{}, doubted: map[string]bool{},
 		handled: map[string][]string{}, unsure: map[string]int{},
 	}
@@ -222,7 +222,7 @@ func TestAQueueThatIsNotAcknowledgedLosesWhatItSaysItMay(t *testing.T) {
 func TestNothingIsLostWhenContextsEndAndLoopsAreLeft(t *testing.T) {
 	s := openSite(t, 3, "")
 	p := pop(t, s.FlusterCluster, fanin.BLPop("q"))
-	const items = 3000
+	const items = 1500
 	ctx, cancel := context.WithCancel(t.Context())
 	var producer sync.WaitGroup
 	defer func() { cancel(); producer.Wait() }()

@@ -133,8 +133,9 @@ func TestWithoutAnyNodeAWaiterIsToldOnceAndWaits(t *testing.T) {
 	s := openSite(t, 2, "")
 	p := pop(t, s.FlusterCluster, fanin.BLPop("q"))
 	for range 2 {
-		for i := range s.servers {
-			s.kill(t, i)
+		waitBlocked(t, 0, s.servers...) // no pop is to break off
+		for _, server := range s.servers {
+			server.Kill()
 		}
 		require.ErrorIs(t, (<-waiting(t.Context(), p)).err, fluster.ErrClusterEmpty)
 		short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -144,6 +145,7 @@ func TestWithoutAnyNodeAWaiterIsToldOnceAndWaits(t *testing.T) {
 		for i := range s.servers {
 			s.restart(t, i)
 		}
+		waitBlocked(t, 1, s.servers...)
 		s.servers[0].Do("RPUSH", "q", "x")
 		require.NoError(t, (<-got).err)
 	}
