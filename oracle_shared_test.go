@@ -77,14 +77,10 @@ var askings = map[string]func(ctx context.Context, o *oracle, at string, keys []
 		o.claim(claim{what: "SET " + keys[1], at: at, err: err})
 	},
 	"a pipeline's last": func(_ context.Context, o *oracle, at string, keys []string) {
-		c := o.Get()
-		defer c.Close()
-		_ = c.Send("INCR", keys[0])
-		_, err := c.Do("SET", keys[0], 1)
-		o.claim(claim{what: "SET " + keys[0], at: at, err: err})
-		if err == nil {
-			o.claim(claim{what: "INCR " + keys[0], at: at})
-		}
+		o.incrAndSet(at, keys[0], keys[0])
+	},
+	"a pipeline's last, elsewhere": func(_ context.Context, o *oracle, at string, keys []string) {
+		o.incrAndSet(at, keys[0], keys[1])
 	},
 	"a transaction": func(_ context.Context, o *oracle, at string, keys []string) {
 		c := o.Get()
@@ -117,12 +113,26 @@ var askings = map[string]func(ctx context.Context, o *oracle, at string, keys []
 	},
 }
 
+// incrAndSet sends a command, and does another behind it.
+func (o *oracle) incrAndSet(at, key, last string) {
+	c := o.Get()
+	defer c.Close()
+	_ = c.Send("INCR", key)
+	_, err := c.Do("SET", last, 1)
+	o.claim(claim{what: "SET " + last, at: at, err: err})
+	if err == nil {
+		o.claim(claim{what: "INCR " + key, at: at})
+	}
+}
+
 // round runs a crowd of callers, one of each asking and some more, while the
-// connections to a node are cut.
+// connections to the first node are cut, and at times those to the others.
 func (o *oracle) round(t *testing.T, at string, cut func(f *redistest.Fake)) {
 	t.Helper()
 	o.forget(0)
-	cut(o.fakes[0])
+	for _, f := range o.fakes[:1+rand.IntN(len(o.fakes))] {
+		cut(f)
+	}
 	var wg sync.WaitGroup
 	for _, ask := range askings {
 		keys := o.keys(t)
@@ -133,7 +143,9 @@ func (o *oracle) round(t *testing.T, at string, cut func(f *redistest.Fake)) {
 		wg.Go(func() { askings["INCR"](t.Context(), o, at, keys) })
 	}
 	wg.Wait()
-	o.fakes[0].Resume()
+	for _, f := range o.fakes {
+		f.Resume()
+	}
 }
 
 // sweep returns every how many bytes a request is cut, and how far.

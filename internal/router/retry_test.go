@@ -218,7 +218,8 @@ func cutAt(t *testing.T, s scenario, path, at string, cut func(f *redistest.Fake
 	_, err := r.Do(t.Context(), "SCRIPT", []any{"LOAD", countSource}) // dials, too
 	require.NoError(t, err)
 	if path == shared {
-		r.share(t)
+		r.sharing.on.Store(true)
+		r.shareOn(t, 0)
 	}
 	f[0].loaded.Store(false)
 
@@ -246,8 +247,11 @@ func TestRow23WhatIsSaidOfACutCallIsTrueAtEachByte(t *testing.T) {
 				continue
 			}
 			t.Run(name+"/"+path, func(t *testing.T) {
-				sawFailure := false
-				for n := 1; n <= s.longest(); n++ {
+				sawFailure, step := false, 1
+				if path == users {
+					step = 5 // all that was tried may have run there
+				}
+				for n := 1; n <= s.longest(); n += step {
 					at := fmt.Sprintf("request cut after %d bytes", n)
 					failed := cutAt(t, s, path, at, func(f *redistest.Fake) { f.CutRequests(n) })
 					sawFailure = sawFailure || failed
