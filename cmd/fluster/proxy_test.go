@@ -42,12 +42,9 @@ func TestKeysAreWhereTwemproxyPutsThem(t *testing.T) {
 			for _, server := range servers {
 				server.Do("FLUSHALL")
 			}
-			addr := freeAddr(t)
-			config := fmt.Sprintf("pool:\n  listen: %s\n  redis: true\n  %s\n  servers:\n%s\n", addr, settings, strings.Join(lines, "\n"))
-			file := filepath.Join(t.TempDir(), "nutcracker.yml")
-			require.NoError(t, os.WriteFile(file, []byte(config), 0o666))
-			startProxy(t, binary, file, addr)
-			setAll(t, addr, keys)
+			pool := settings + "\n  servers:\n" + strings.Join(lines, "\n")
+			file, socket := startProxy(t, binary, pool)
+			setAll(t, socket, keys)
 
 			told := whereOf(t, keys, "--nodes", file)
 			assert.Len(t, told, len(keys))
@@ -62,7 +59,55 @@ func TestKeysAreWhereTwemproxyPutsThem(t *testing.T) {
 	}
 }
 
-// freeAddr returns an address of this machine on which nobody listens.
+// startProxy runs nutcracker with one pool, and returns its file and the socket that
+// it listens on.
+func startProxy(t *testing.T, binary, pool string) (file, socket string) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "nc") // t.TempDir is too long for a socket
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, os.RemoveAll(dir)) })
+	file, socket = filepath.Join(dir, "nutcracker.yml"), filepath.Join(dir, "s")
+	require.NoError(t, os.WriteFile(file, fmt.Appendf(nil, "pool:\n  listen: %s\n  redis: true\n  %s\n", socket, pool), 0o666))
+	// Somebody else may take the port of its statistics first.
+	for tries := 1; !launchProxy(t, binary, file, socket); tries++ {
+		require.Less(t, tries, 10, "nutcracker ends at once")
+	}
+	return file, socket
+}
+
+// launchProxy starts nutcracker and tells whether it listens, rather than ends.
+func launchProxy(t *testing.T, binary, file, socket string) bool {
+	t.Helper()
+	_, port, err := net.SplitHostPort(freeAddr(t))
+	require.NoError(t, err)
+	cmd := exec.CommandContext(t.Context(), binary, "--conf-file", file, "--stats-addr", "127.0.0.1", "--stats-port", port)
+	require.NoError(t, cmd.Start())
+	ended := make(chan struct{})
+	go func() {
+		_ = cmd.Wait()
+		close(ended)
+	}()
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		<-ended
+	})
+	listens := false
+	redistest.WaitFor(t, patience, func() bool {
+		select {
+		case <-ended:
+			return true
+		default:
+		}
+		conn, err := net.Dial("unix", socket)
+		if listens = err == nil; listens {
+			conn.Close()
+		}
+		return listens
+	}, "nutcracker listens or ends")
+	return listens
+}
+
+// freeAddr returns an address of this machine on which nobody listens just now.
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -71,29 +116,10 @@ func freeAddr(t *testing.T) string {
 	return l.Addr().String()
 }
 
-func startProxy(t *testing.T, binary, file, addr string) {
-	t.Helper()
-	_, statsPort, err := net.SplitHostPort(freeAddr(t))
-	require.NoError(t, err)
-	cmd := exec.CommandContext(t.Context(), binary, "--conf-file", file, "--stats-port", statsPort, "--stats-addr", "127.0.0.1")
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	redistest.WaitFor(t, patience, func() bool {
-		conn, err := net.Dial("tcp", addr)
-		if err == nil {
-			conn.Close()
-		}
-		return err == nil
-	}, "nutcracker listens")
-}
-
 // setAll sets keys by one connection.
-func setAll(t *testing.T, addr string, keys []string) {
+func setAll(t *testing.T, socket string, keys []string) {
 	t.Helper()
-	conn, err := redis.Dial("tcp", addr)
+	conn, err := redis.Dial("unix", socket)
 	require.NoError(t, err)
 	defer conn.Close()
 	for _, key := range keys {
