@@ -2,6 +2,7 @@ package fluster_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -21,7 +22,13 @@ type transcript struct {
 	lines []string
 }
 
+// note takes down what was replied. What a PipelineError adds, a pool's connection
+// does not know.
 func (tr *transcript) note(reply any, err error) {
+	var placed *fluster.PipelineError
+	if errors.As(err, &placed) {
+		err = placed.Err
+	}
 	tr.lines = append(tr.lines, fmt.Sprintf("%q %v", reply, err))
 }
 

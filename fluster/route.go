@@ -5,6 +5,7 @@ import (
 
 	"github.com/gomodule/redigo/redis"
 
+	"github.com/redisfluster/fluster/internal/node"
 	"github.com/redisfluster/fluster/internal/router"
 )
 
@@ -16,8 +17,10 @@ import (
 //   - Do goes to the node of the command's keys, by the rules of
 //     FlusterCluster.Do.
 //   - Send, Flush and Receive are a pipeline over nodes: written to all of them
-//     at once, replies in the order of the calls, each with its own error. A node
-//     that is dead or frozen costs the others nothing. A command that is refused
+//     at once, replies in the order of the calls, each with its own error, which
+//     is a PipelineError unless a server replied it. Do("") returns what is due, and
+//     Pending tells how much that is. A node that is dead or frozen costs the others
+//     nothing. Pipelines of many callers go out together, as the calls of Do. A command that is refused
 //     is not sent, and Receive says so in its turn. Order is kept between
 //     commands to one node, not between nodes. Nothing in a pipeline is repeated,
 //     and what needs one reply before it can go on (SUNION and its like, and what
@@ -104,4 +107,9 @@ func (b backend) Pool(node int) *redis.Pool { return b.c.nodes[node].Pool }
 // Do runs a command over what all callers share of a node's connections.
 func (b backend) Do(ctx context.Context, node int, cmd string, args []any) (any, bool, error) {
 	return b.c.members[node].Do(ctx, cmd, args)
+}
+
+// Enlist puts a batch of commands behind what goes over the same connections.
+func (b backend) Enlist(node int, batch, after *node.Batch) bool {
+	return b.c.members[node].Enlist(batch, after)
 }

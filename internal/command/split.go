@@ -24,6 +24,14 @@ func (s Split) Args(args []any, keys []int) []any {
 	return part
 }
 
+// Width is how many arguments belong to each key in such a part, with the key.
+func (s Split) Width() int {
+	if s == Pairs {
+		return 2
+	}
+	return 1
+}
+
 // Join makes one reply of those to the parts of a call with n keys. If some
 // failed, the error is that of [Merge.Replies]: Count counts what the others did,
 // and Values has, in the place of a key whose node failed, that error. A []any

@@ -96,6 +96,8 @@ type muxOp struct {
 	reply  any
 	err    error
 	maybe  bool // with err that is no reply: it may have been executed
+
+	batch *Batch // that it belongs to; nil if it stands alone
 }
 
 // States of a call.
@@ -116,6 +118,10 @@ func (o *muxOp) release() {
 // complete gives the call its end.
 func (o *muxOp) complete(reply any, err error) {
 	o.reply, o.err = reply, err
+	if o.batch != nil {
+		o.batch.advance()
+		return
+	}
 	if o.state.CompareAndSwap(waited, completed) {
 		o.ended <- struct{}{}
 		return

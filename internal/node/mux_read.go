@@ -66,6 +66,9 @@ func (m *mux) Read(p []byte) (int, error) {
 // reader that waits while commands do would wait for ever. It reports whether
 // replies are due.
 func (m *mux) beforeRead() (due bool) {
+	if m.next < len(m.batch) && m.batch[m.next].batch != nil {
+		m.batch[m.next].batch.nudge() // a part of it has come
+	}
 	if m.done != m.told {
 		m.told, m.lastLook = m.done, false
 		now := m.node.clock()

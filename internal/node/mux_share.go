@@ -44,6 +44,7 @@ type sharing struct {
 	beside   atomic.Int32        // of those, calls that passed a mux by that is held up
 	warm     atomic.Int32        // calls that are to share whatever is under way
 	apart    atomic.Int32        // calls that are not to share
+	bulky    atomic.Int32        // batches that are not to
 	lanes    lanes
 
 	readLimit  atomic.Int64   // of the connections, as far as one was dialed
@@ -138,6 +139,7 @@ func (s *sharing) part(calls int) {
 func (s *sharing) weigh(n int) {
 	if n >= heavyReply {
 		s.part(min(n/(heavyReply/4), maxPart))
+		s.bulky.Store(heavyBatches)
 	}
 }
 

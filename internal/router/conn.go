@@ -23,17 +23,20 @@ var (
 // overlap.
 type Conn struct {
 	router *Router
-	sent   chan struct{} // has room for one: queue or sub changed
+	sent   chan struct{} // has room for one: a command or sub came
+	places []int         // the sender's: room for the places of keys
 
-	mu     sync.Mutex // protects following fields
-	queue  []*op      // sent, and not received
-	unsent []unsent   // to be written by Flush, in order
-	loaded []loaded   // scripts that go out with unsent
-	legs   map[int]*leg
-	span   *span // of legs; nil if there are none
-	tx     tx
-	sub    *subscription
-	err    error // why the connection is of no use any more
+	mu       sync.Mutex // protects following fields
+	desk     *desk      // the pipeline; nil until it is needed
+	position int        // of the reply that is due next
+	unsent   []unsent   // for legs to write at Flush, in order, after what is open on the desk
+	loaded   []loaded   // scripts that go out with unsent
+	legs     map[int]*leg
+	span     *span // of legs; nil if there are none
+	closing  bool  // legs wait for nothing that blocks
+	tx       tx
+	sub      *subscription
+	err      error // why the connection is of no use any more
 }
 
 var (
@@ -64,7 +67,7 @@ func (c *Conn) Err() error {
 // A transaction that was not ended is discarded. A blocking command is not waited
 // for.
 func (c *Conn) Close() error {
-	sub, over := c.closing()
+	sub, over := c.beginClose()
 	switch {
 	case over:
 		return nil
@@ -79,13 +82,15 @@ func (c *Conn) Close() error {
 	return err
 }
 
-// closing cuts what blocks, and returns the subscription, if the connection is one,
-// and whether it was of no use before.
-func (c *Conn) closing() (sub *subscription, over bool) {
+// beginClose cuts what blocks, and returns the subscription, if the connection is
+// one, and whether it was of no use before.
+func (c *Conn) beginClose() (sub *subscription, over bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.outfit()
-	c.span.endWaits()
+	c.closing = true
+	if c.span != nil {
+		c.span.endWaits()
+	}
 	return c.sub, c.err != nil
 }
 
@@ -93,9 +98,28 @@ func (c *Conn) closing() (sub *subscription, over bool) {
 func (c *Conn) giveUp(err error) map[int]*leg {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.desk != nil {
+		c.desk.clear()
+	}
 	legs := c.legs
-	c.err, c.legs, c.sub = err, nil, nil
+	c.err, c.legs, c.sub, c.desk = err, nil, nil, nil
 	return legs
+}
+
+// Pending returns how many commands were sent whose replies have not been received.
+// It does no I/O. Messages of a subscription don't count.
+func (c *Conn) Pending() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.pending()
+}
+
+// pending is Pending under c.mu.
+func (c *Conn) pending() int {
+	if c.desk == nil {
+		return 0
+	}
+	return len(c.desk.queue) - c.desk.head
 }
 
 // abandon gives the connection up while replies are due. Its legs finish what they
@@ -107,9 +131,12 @@ func (c *Conn) abandon(err error) {
 	}
 }
 
-// Do sends a command and returns its reply. With commands pending it is the end
-// of their pipeline: their replies are read and dropped, and the first error of
-// all is returned beside the last reply. Do("") returns the pending replies.
+// Do sends a command and returns its reply. With commands pending it is the end of
+// their pipeline: their replies are read and dropped, and the first error of all is
+// returned beside the last reply; if it is another command's, it is a PipelineError.
+//
+// Do("") returns the pending replies, each error in its place. The error is then the
+// first that is no server's reply.
 func (c *Conn) Do(cmd string, args ...any) (any, error) {
 	return c.do(context.Background(), nil, cmd, args)
 }
@@ -163,72 +190,79 @@ func (c *Conn) do(ctx context.Context, limit *time.Duration, cmd string, args []
 func (c *Conn) alone(cmd string, args []any) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if cmd == "" || c.err != nil || len(c.queue) > 0 || c.tx.open() || c.sub != nil {
+	if cmd == "" || c.err != nil || c.pending() > 0 || c.tx.open() || c.sub != nil {
 		return false
 	}
 	info, err := command.Lookup(cmd, args)
 	return err != nil || info.Route != command.OnConn
 }
 
-// collectAll returns all replies that are due, error replies among them. The error
-// is the first of another kind; it stands in the place of its reply too. It is none by
-// which all may be sent again, unless none of them ran.
+// collectAll returns all replies that are due, errors among them; where a reply has
+// errors in it, for want of some of the nodes, it stays. The error is the first that
+// is no server's. It is none by which all may be sent again, unless none of them ran.
 func (c *Conn) collectAll(ctx context.Context) (any, error) {
-	var replies []any
+	replies := make([]any, 0, c.Pending())
 	var first error
 	ran := false
-	err := c.drain(ctx, func(value any, err error) {
+	err := c.drain(ctx, func(u *upcoming, value any, err error) {
 		ran = ran || !saysNotRun(err)
 		if err != nil {
-			value = err
 			if first == nil && !isReply(err) {
 				first = err
+			}
+			if !u.one.keeps(value) {
+				value = err
 			}
 		}
 		replies = append(replies, value)
 	})
-	if err != nil || replies == nil {
+	if err != nil || len(replies) == 0 {
 		return nil, err
 	}
 	if ran && saysNotRun(first) {
-		first = node.Begun(first)
+		first = begun(first)
 	}
 	return replies, first
 }
 
+// keeps reports a reply that has the errors of its keys in their places.
+func (d *due) keeps(value any) bool {
+	return value != nil && d.op != nil && len(d.op.parts) > 1 && d.info.Split == command.Values
+}
+
 // collectLast returns the last of the replies that are due, and the first error. If
-// that is another command's, it is none by which the last may be sent again.
+// that is another command's, it does not say of the last that it may be sent again,
+// unless that is so.
 func (c *Conn) collectLast(ctx context.Context) (any, error) {
 	var last any
 	var first, own error
-	err := c.drain(ctx, func(value any, err error) {
-		last, own = value, err
-		if first == nil {
-			first = err
+	var at upcoming // of first
+	position := 0
+	err := c.drain(ctx, func(u *upcoming, value any, err error) {
+		last, own, position = value, err, u.position
+		if first == nil && err != nil {
+			first, at = err, *u
 		}
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case first == nil || at.position == position:
+		return last, first
 	}
-	if saysNotRun(first) && !saysNotRun(own) {
-		first = node.Begun(first)
-	}
-	return last, first
-}
-
-// saysNotRun reports an error that says that its command did not run.
-func saysNotRun(err error) bool {
-	return node.SafeToRetry(err) || errors.Is(err, ErrCrossNode) || errors.Is(err, ErrRefused)
+	return last, at.others(first, own)
 }
 
 // drain flushes and reads all replies that are due. It ends early when the
 // connection is given up.
-func (c *Conn) drain(ctx context.Context, each func(value any, err error)) error {
-	if err := c.Flush(); err != nil {
+func (c *Conn) drain(ctx context.Context, each func(u *upcoming, value any, err error)) error {
+	u, err := c.next()
+	if err != nil {
 		return err
 	}
-	for o := c.next(); o != nil && c.Err() == nil; o = c.next() {
-		each(c.await(ctx, o))
+	for ; err == nil && u.due; u, err = c.next() {
+		value, err := c.await(ctx, &u)
+		each(&u, value, err)
 	}
 	return nil
 }

@@ -41,7 +41,7 @@ func (r *Router) Do(ctx context.Context, cmd string, args []any) (any, error) {
 var calls = sync.Pool{New: func() any { return new(call) }}
 
 func (c *call) release() {
-	const modest = 64
+	const modest = 256
 	if cap(c.keys) > modest {
 		c.keys = nil
 	}
@@ -104,6 +104,11 @@ func concurrently(n int, f func(i int)) {
 func (r *Router) keyed(ctx context.Context, c *call) (any, error) {
 	r.budget.call()
 	var t tries
+	return r.try(ctx, c, &t)
+}
+
+// try runs a call of which t is known until it is not to be repeated any more.
+func (r *Router) try(ctx context.Context, c *call, t *tries) (any, error) {
 	for {
 		at, parts, err := r.home(r.cluster.View(), c)
 		if err != nil {
@@ -114,7 +119,7 @@ func (r *Router) keyed(ctx context.Context, c *call) (any, error) {
 		}
 		reply, err := r.on(ctx, at, c.cmd, c.args, c.info)
 		err = unbelieved(c.info, err)
-		if err == nil || !r.again(ctx, c, &t, at, err) {
+		if err == nil || !r.again(ctx, c, t, at, err) {
 			return reply, t.outcome(err)
 		}
 	}
@@ -133,15 +138,7 @@ func (r *Router) over(ctx context.Context, c *call, parts []part) (any, error) {
 		}
 		return r.nonAtomic(ctx, c, parts)
 	}
-	done := make([]command.Part, len(parts))
-	concurrently(len(parts), func(i int) {
-		sub := c.sub(parts[i])
-		value, err := r.keyed(ctx, &sub)
-		done[i] = command.Part{Keys: parts[i].keys, Reply: command.Reply{
-			Node: r.cluster.Name(parts[i].node), Value: value, Err: err,
-		}}
-	})
-	return c.info.Split.Join(len(c.keys), done)
+	return r.split(ctx, c, parts)
 }
 
 // algebra reads the sets that a call combines, each from its node, and combines

@@ -47,6 +47,17 @@ func newSpan() *span {
 	return s
 }
 
+// ready waits for what comes first, and reports whether to go on.
+func (s *span) ready(first <-chan struct{}) bool {
+	if first != nil {
+		select {
+		case <-first:
+		case <-s.life.Done():
+		}
+	}
+	return s.life.Err() == nil
+}
+
 func newLeg(r *Router, n int, s *span) *leg {
 	l := &leg{router: r, node: n, span: s}
 	l.idle = sync.NewCond(&l.mu)
@@ -64,6 +75,13 @@ func (l *leg) do(tasks []task) {
 	}
 }
 
+// free reports that there is nothing to do and no connection held.
+func (l *leg) free() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.running && l.conn == nil
+}
+
 // close waits for the tasks that were queued, and gives the connection back.
 func (l *leg) close() {
 	l.mu.Lock()
@@ -79,7 +97,7 @@ func (l *leg) close() {
 
 func (l *leg) run() {
 	for tasks := l.take(); tasks != nil; tasks = l.take() {
-		for len(tasks) > 0 && l.span.life.Err() == nil {
+		for len(tasks) > 0 && l.span.ready(tasks[0].after) {
 			n := l.together(tasks)
 			l.work(tasks[:n])
 			tasks = tasks[n:]
@@ -110,7 +128,7 @@ func (l *leg) together(tasks []task) int {
 	for i := range tasks {
 		t := &tasks[i]
 		switch {
-		case t.waits:
+		case t.waits, t.after != nil && i > 0:
 			return max(i, 1)
 		case t.hold && t.op == nil, t.last && (broken || l.began != nil):
 			return i + 1

@@ -19,6 +19,7 @@ type op struct {
 	done    chan struct{}   // closed when none is missing
 	err     error           // it was refused, so there are no parts
 	value   any             // it was answered without a node
+	from    []spot          // where the replies come, if that is in batches
 }
 
 // answered is an op that no node is asked about.
@@ -78,11 +79,14 @@ func (r *Router) unanswered(o *op, err error) error {
 // connection's own doing, and its reply is dropped.
 type task struct {
 	op    *op
-	place int // among the op's parts
+	batch *node.Batch // that it belongs to instead
+	place int         // among the op's parts, or the batch's commands
 	cmd   string
 	args  []any
 	hold  bool // it begins what the leg's connection is held for
 	last  bool // it ends that
+
+	after <-chan struct{} // closed when it may be begun; nil if at once
 
 	waits   bool          // it may rightly wait on the server
 	limited bool          // it has a limit for its reply other than the connection's
@@ -90,7 +94,9 @@ type task struct {
 }
 
 func (t *task) answer(name string, value any, err error) {
-	if t.op != nil {
+	if t.batch != nil {
+		t.batch.Answer(t.place, value, err)
+	} else if t.op != nil {
 		t.op.answer(t.place, command.Reply{Node: name, Value: value, Err: err})
 	}
 }

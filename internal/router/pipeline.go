@@ -8,6 +8,7 @@ import (
 	"github.com/gomodule/redigo/redis"
 
 	"github.com/redisfluster/fluster/internal/command"
+	"github.com/redisfluster/fluster/internal/node"
 )
 
 // patience is how long Receive waits for another goroutine to send something.
@@ -31,39 +32,67 @@ func (c *Conn) send(ctx context.Context, limit *time.Duration, cmd string, args 
 	if err := c.Err(); err != nil {
 		return err
 	}
-	k, err := c.router.parse(ctx, cmd, args)
+	k := call{cmd: cmd, args: args, keys: c.places[:0]}
+	err := c.router.understand(ctx, &k)
+	c.places = k.keys[:0]
 	if sub := c.subscribed(); sub != nil {
 		return c.sendSubscribed(sub, k, err)
 	}
 	if err == nil && isSubscribe(k.info) {
 		return c.subscribe(ctx, k)
 	}
-	k.args = settled(k.args)
+	k.args = node.PlainArgs(k.args)
 	c.mu.Lock()
-	c.enqueue(k, err, limit)
+	c.enqueue(k, cmd, err, limit)
 	c.mu.Unlock()
 	c.changed()
 	return nil
 }
 
-// enqueue plans a command, or refuses it because of err. The caller holds c.mu.
-func (c *Conn) enqueue(k call, err error, limit *time.Duration) {
-	var o *op
+// enqueue plans a command, or refuses cmd because of err. The caller holds c.mu.
+func (c *Conn) enqueue(k call, cmd string, err error, limit *time.Duration) {
+	if c.desk == nil {
+		c.desk = newDesk(c.router.cluster.Len())
+	}
+	if c.pending() == 0 {
+		c.position = 0
+	}
+	if limit != nil {
+		c.unbundle()
+	}
 	switch {
 	case err != nil:
-		o = c.refuse(err)
-	case k.info.Route == command.OnConn:
-		o = c.transact(k)
+		c.desk.push(due{op: c.refuse(err), text: shown(cmd)})
+	case limit == nil && len(c.unsent) == 0 && !c.tx.open() && batchable(&k):
+		c.desk.push(c.bundle(&k))
 	default:
-		o = c.plan(k)
+		c.desk.push(c.single(&k))
 	}
-	c.queue = append(c.queue, o)
-	if limit == nil {
-		return
+	if limit != nil {
+		c.limitAll(*limit)
 	}
-	for i := range c.unsent { // also those before: the caller waits for all of them
+}
+
+// single plans a command that cannot go out with those of other callers.
+func (c *Conn) single(k *call) due {
+	k.args = settled(k.args)
+	var o *op
+	if k.info.Route == command.OnConn {
+		o = c.transact(*k)
+	} else {
+		o = c.plan(*k)
+	}
+	if o.call.info == nil { // no node is asked
+		return due{info: k.info, op: o, text: k.text()}
+	}
+	return due{info: k.info, op: o}
+}
+
+// limitAll gives what is not sent yet a limit: the caller waits for all of it.
+func (c *Conn) limitAll(limit time.Duration) {
+	for i := range c.unsent {
 		if t := &c.unsent[i]; !t.waits {
-			t.limited, t.limit = true, *limit
+			t.limited, t.limit = true, limit
 		}
 	}
 }
@@ -151,13 +180,23 @@ func (c *Conn) Flush() error {
 
 // flush is Flush of all but a subscription, which is its sender's alone.
 func (c *Conn) flush() error {
+	var few [8]*node.Batch
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	launch, err := c.flushLocked(few[:0])
+	c.mu.Unlock()
+	node.Launch(launch)
+	return err
+}
+
+// flushLocked gives each node what it has to do, and appends to launch the batches
+// that are to be launched once c.mu is free.
+func (c *Conn) flushLocked(launch []*node.Batch) ([]*node.Batch, error) {
 	if c.err != nil {
-		return c.err
+		return launch, c.err
 	}
+	launch = c.enlist(launch)
 	if len(c.unsent) == 0 {
-		return nil
+		return launch, nil
 	}
 	byNode := make(map[int][]task)
 	for _, u := range c.unsent {
@@ -165,15 +204,20 @@ func (c *Conn) flush() error {
 	}
 	c.unsent, c.loaded = nil, nil
 	for n, tasks := range byNode {
+		tasks[0].after = c.afterLast(n)
 		c.leg(n).do(tasks)
 	}
-	return nil
+	return launch, nil
 }
 
-// outfit makes what the first flush needs, and Close. The caller holds c.mu.
+// outfit makes what the first leg needs. The caller holds c.mu.
 func (c *Conn) outfit() {
-	if c.legs == nil {
-		c.legs, c.span = make(map[int]*leg), newSpan()
+	if c.legs != nil {
+		return
+	}
+	c.legs, c.span = make(map[int]*leg), newSpan()
+	if c.closing {
+		c.span.endWaits()
 	}
 }
 
@@ -218,14 +262,14 @@ func (c *Conn) ReceiveContext(ctx context.Context) (any, error) {
 // For something to be sent it waits for wait at most; zero means no limit.
 func (c *Conn) receive(ctx context.Context, wait time.Duration, message func(sub redis.Conn) (any, error)) (any, error) {
 	for {
-		if sub := c.subscribed(); sub != nil {
-			return message(sub.conn)
-		}
-		if err := c.flush(); err != nil {
+		next, err := c.next()
+		switch {
+		case err != nil:
 			return nil, err
-		}
-		if o := c.next(); o != nil {
-			return c.await(ctx, o)
+		case next.sub != nil:
+			return message(next.sub.conn)
+		case next.due:
+			return c.await(ctx, &next)
 		}
 		if err := c.awaitSend(ctx, wait); err != nil {
 			return nil, err
@@ -251,33 +295,81 @@ func (c *Conn) awaitSend(ctx context.Context, limit time.Duration) error {
 	}
 }
 
-// next takes the op whose reply is due next; nil if none is.
-func (c *Conn) next() *op {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.queue) == 0 {
-		return nil
-	}
-	o := c.queue[0]
-	c.queue[0] = nil
-	c.queue = c.queue[1:]
-	c.tx.answerNow(o)
-	return o
+// upcoming is what Receive has to do.
+type upcoming struct {
+	sub      *subscription // nil if the connection is none
+	due      bool          // a reply is
+	one      due
+	position int    // of that among the replies of the pipeline
+	text     string // how an error shows the command; set if it failed
 }
 
-// await waits for an op. When ctx ends first, a reply is due that nobody will
-// read, so the connection is given up.
-func (c *Conn) await(ctx context.Context, o *op) (any, error) {
+// next flushes, and takes the command whose reply is due next, if any is.
+func (c *Conn) next() (upcoming, error) {
+	var few [8]*node.Batch
+	c.mu.Lock()
+	if sub := c.sub; sub != nil {
+		c.mu.Unlock()
+		return upcoming{sub: sub}, nil
+	}
+	launch, err := c.flushLocked(few[:0])
+	if err != nil || c.desk == nil {
+		c.mu.Unlock()
+		return upcoming{}, err
+	}
+	next := upcoming{position: c.position}
+	if next.one, next.due = c.desk.pop(); next.due {
+		c.position++
+		if next.one.op != nil {
+			c.tx.answerNow(next.one.op)
+		}
+	}
+	c.mu.Unlock()
+	node.Launch(launch)
+	return next, nil
+}
+
+// await waits for a reply. When ctx ends first, one is due that nobody will read, so
+// the connection is given up.
+func (c *Conn) await(ctx context.Context, u *upcoming) (any, error) {
+	if u.one.of == nil {
+		return c.awaitOp(ctx, u)
+	}
+	value, err, ended := c.router.reply(ctx, u.one.spot, u.one.info)
+	err = u.located(value, err)
+	if !ended {
+		c.abandon(ctx.Err())
+		return nil, err
+	}
+	c.taken(u.one.spot)
+	return value, err
+}
+
+// awaitOp is await for a command that is not in just one batch.
+func (c *Conn) awaitOp(ctx context.Context, u *upcoming) (any, error) {
+	o := u.one.op
+	if err := c.settle(ctx, o); err != nil {
+		c.abandon(err)
+		return nil, u.located(nil, c.router.unanswered(o, err))
+	}
+	value, err := c.router.result(o)
+	return value, u.located(value, err)
+}
+
+// settle waits until an op is done.
+func (c *Conn) settle(ctx context.Context, o *op) error {
+	if o.from != nil {
+		return c.gather(ctx, o)
+	}
 	select {
 	case <-o.done:
-		return c.router.result(o)
+		return nil
 	default:
 	}
 	select {
 	case <-o.done:
-		return c.router.result(o)
+		return nil
 	case <-ctx.Done():
-		c.abandon(ctx.Err())
-		return nil, c.router.unanswered(o, ctx.Err())
+		return ctx.Err()
 	}
 }

@@ -11,7 +11,7 @@ import (
 
 // parse understands a command, or refuses it.
 func (r *Router) parse(ctx context.Context, cmd string, args []any) (call, error) {
-	c := call{cmd: cmd, args: args}
+	c := call{cmd: cmd, args: args, keys: make([]int, 0, len(args))}
 	if err := r.understand(ctx, &c); err != nil {
 		return call{}, err
 	}
@@ -93,22 +93,7 @@ func (r *Router) locate(v View, c *call) ([]part, error) {
 		node, err := v.Locate(command.Text(c.args[c.keys[0]]))
 		return []part{{node: node}}, err
 	}
-	var parts []part
-	at := make(map[int]int) // index in parts, by node
-	for k, pos := range c.keys {
-		node, err := v.Locate(command.Text(c.args[pos]))
-		if err != nil {
-			return nil, err
-		}
-		i, known := at[node]
-		if !known {
-			i = len(parts)
-			at[node] = i
-			parts = append(parts, part{node: node})
-		}
-		parts[i].keys = append(parts[i].keys, k)
-	}
-	return parts, nil
+	return r.group(v, c)
 }
 
 // home is the node of a call whose keys belong to one; otherwise it returns no node but
@@ -127,10 +112,7 @@ func (r *Router) home(v View, c *call) (node int, several []part, err error) {
 
 // sub is the call that has only the keys of p.
 func (c *call) sub(p part) call {
-	at := make([]int, len(p.keys))
-	for i, k := range p.keys {
-		at[i] = c.keys[k]
-	}
+	at := c.places(p)
 	args := c.info.Split.Args(c.args, at)
 	sub := call{cmd: c.cmd, args: args, info: c.info, keys: make([]int, len(at))}
 	step := len(args) / len(at)
@@ -138,6 +120,15 @@ func (c *call) sub(p part) call {
 		sub.keys[i] = i * step
 	}
 	return sub
+}
+
+// places are the positions of the keys of p among the arguments.
+func (c *call) places(p part) []int {
+	at := make([]int, len(p.keys))
+	for i, k := range p.keys {
+		at[i] = c.keys[k]
+	}
+	return at
 }
 
 // crossNode refuses a call whose keys are on several nodes, telling which.

@@ -14,6 +14,7 @@ import (
 	"github.com/gomodule/redigo/redis"
 
 	"github.com/redisfluster/fluster/internal/command"
+	"github.com/redisfluster/fluster/internal/node"
 )
 
 // ErrCrossNode is for a call whose keys belong to several nodes and that cannot
@@ -38,6 +39,9 @@ type Cluster interface {
 	// reports shared false, having done nothing, if this one has to take one of
 	// the pool.
 	Do(ctx context.Context, node int, cmd string, args []any) (reply any, shared bool, err error)
+	// Enlist puts a batch behind all else that goes over what callers share of a
+	// node's connections, as node.Node.Enlist does.
+	Enlist(node int, b, after *node.Batch) bool
 }
 
 // View is a cluster at one moment. It is immutable.

@@ -37,7 +37,7 @@ func (c *Conn) subscribed() *subscription {
 // PUBLISH goes by. From then on it is that node's, until Close.
 func (c *Conn) subscribe(ctx context.Context, k call) error {
 	c.mu.Lock()
-	busy := len(c.queue) > 0 || c.tx.open()
+	busy := c.pending() > 0 || c.tx.open()
 	if busy {
 		c.abort()
 	}

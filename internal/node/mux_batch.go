@@ -1,0 +1,313 @@
+package node
+
+import (
+	"context"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"github.com/gomodule/redigo/redis"
+)
+
+// Which batches go over the shared connection: larger ones would hold the others up.
+const (
+	maxBatchSize = 64 << 10 // bytes
+	maxBatchOps  = 1024     // commands
+
+	heavyBatches = 16 // that one heavy reply keeps from sharing, at most
+)
+
+// Batch is commands for one node that go out together, and their replies, which come
+// in the order of the commands. They are added first; then the batch is given to a
+// node by Enlist or answered one by one by Answer; meanwhile one goroutine may wait
+// for them and take them.
+type Batch struct {
+	text []byte // the commands, as a server reads them
+	ops  []muxOp
+	base uint64 // where text begins among all that its connection was given
+
+	ended atomic.Int32                  // ops that have their end, which come in order
+	news  chan struct{}                 // has room for one: ended grew
+	over  atomic.Pointer[chan struct{}] // closed when all have; nil unless asked for
+	idle  atomic.Bool                   // whoever told the last of them is done with it
+
+	mux    *mux // over which it goes; nil if it is answered otherwise
+	lead   bool // whoever enlisted it is to flush
+	alone  bool // nothing else was under way on mux
+	inline bool // the flush is one that does not block
+}
+
+var batches = sync.Pool{New: func() any { return &Batch{news: make(chan struct{}, 1)} }}
+
+// NewBatch returns an empty batch.
+func NewBatch() *Batch { return batches.Get().(*Batch) }
+
+// Release gives up a batch of which every reply was taken, for others to use.
+func (b *Batch) Release() {
+	if !b.idle.Load() || cap(b.text) > keptBuffer || cap(b.ops) > maxBatchOps {
+		return
+	}
+	select {
+	case <-b.news:
+	default:
+	}
+	clear(b.ops)
+	b.text, b.ops = b.text[:0], b.ops[:0]
+	b.ended.Store(0)
+	b.over.Store(nil)
+	b.idle.Store(false)
+	b.mux, b.lead, b.base = nil, false, 0
+	batches.Put(b)
+}
+
+// Len returns how many commands there are.
+func (b *Batch) Len() int { return len(b.ops) }
+
+// Add adds a command, whose arguments PlainArgs returned.
+func (b *Batch) Add(cmd string, args []any) {
+	b.begin()
+	b.text = appendCommand(b.text, cmd, args)
+}
+
+// AddSome adds a command that has only some of the arguments: at each of the given
+// places as many as width.
+func (b *Batch) AddSome(cmd string, args []any, places []int, width int) {
+	b.begin()
+	b.text = appendHeader(b.text, '*', 1+width*len(places))
+	b.text = appendText(b.text, cmd)
+	for _, at := range places {
+		for _, arg := range args[at : at+width] {
+			b.text = appendArg(b.text, arg)
+		}
+	}
+}
+
+func (b *Batch) begin() {
+	b.ops = append(b.ops, muxOp{begins: uint64(len(b.text)), batch: b})
+}
+
+// PlainArgs returns args with nothing in it but the types that redigo knows by
+// themselves. It calls what methods the others have, and leaves args alone.
+func PlainArgs(args []any) []any {
+	plain, _ := plainArgs(args)
+	return plain
+}
+
+// Command returns a command as it was added, its arguments as bytes that must not be
+// changed.
+func (b *Batch) Command(i int) (cmd string, args []any) {
+	n, rest := header(b.text[b.ops[i].begins-b.base:])
+	words := make([]any, n)
+	for w := range words {
+		var size int
+		size, rest = header(rest)
+		words[w] = rest[:size:size]
+		rest = rest[size+len("\r\n"):]
+	}
+	return string(words[0].([]byte)), words[1:]
+}
+
+// Arg returns one argument of a command, the first being 0, or false if there are
+// fewer.
+func (b *Batch) Arg(i, arg int) ([]byte, bool) {
+	n, rest := header(b.text[b.ops[i].begins-b.base:])
+	for w := range n {
+		var size int
+		size, rest = header(rest)
+		if w == arg+1 {
+			return rest[:size:size], true
+		}
+		rest = rest[size+len("\r\n"):]
+	}
+	return nil, false
+}
+
+// header reads what appendHeader wrote.
+func header(text []byte) (n int, rest []byte) {
+	end := 1
+	for text[end] != '\r' {
+		end++
+	}
+	n, _ = strconv.Atoi(string(text[1:end]))
+	return n, text[end+len("\r\n"):]
+}
+
+// Enlist puts the batch behind all else that goes over the node's shared connection,
+// and reports false, having done nothing, if that cannot be: the pool's connections
+// are a user's own, there is no shared one yet or none that moves, the batch is large,
+// or it would overtake the batch after, which nil is not. It does no I/O and does
+// not wait; Launch must follow.
+func (n *Node) Enlist(b, after *Batch) bool {
+	if !n.shared.possible.Load() || len(b.text) > maxBatchSize || len(b.ops) > maxBatchOps {
+		return false
+	}
+	n.shared.under.Add(1)
+	if m := n.batchMux(after); m != nil && m.enlist(b) {
+		return true
+	}
+	n.shared.exit()
+	return false
+}
+
+// batchMux returns the shared connection for a batch that comes after another one, or
+// nil.
+func (n *Node) batchMux(after *Batch) *mux {
+	if n.standing.Load().refusal() != nil { // once the call counts: Close looks the other way round
+		return nil
+	}
+	m := n.shared.mux.Load()
+	if m == nil || !n.current(m) {
+		n.dialMux(m)
+		return nil
+	}
+	if after != nil && after.mux != m && !after.Ended() || m.heldUp() || !n.shared.mayBatch() {
+		return nil
+	}
+	return m
+}
+
+// mayBatch reports whether a batch is to share. Some are not when a heavy reply has
+// come. That processors are busy is no reason: a batch makes up for what that costs.
+func (s *sharing) mayBatch() bool {
+	if s.bulky.Load() <= 0 {
+		return true
+	}
+	s.bulky.Add(-1)
+	return false
+}
+
+func (m *mux) enlist(b *Batch) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.over.Load() || m.fullLocked() || len(m.waiting) > 0 {
+		return false
+	}
+	b.mux, b.base = m, m.bytes
+	for i := range b.ops {
+		o := &b.ops[i]
+		o.begins += b.base
+		m.queue = append(m.queue, o)
+	}
+	m.gathered = append(m.gathered, b.text...)
+	m.bytes += uint64(len(b.text))
+	m.calls += uint64(len(b.ops))
+	first := m.calls-m.answered == uint64(len(b.ops))
+	if first {
+		m.moved.Store(m.node.clock())
+	}
+	b.alone = first && m.woken <= uint64(len(b.ops))
+	b.lead = m.leadLocked()
+	b.inline = m.unread+len(m.gathered) <= ownWrite
+	return true
+}
+
+// Launch writes the batches that were enlisted, unless others do. It lets others run
+// first if any are under way, once for all, so that they join in. It does not wait
+// for a node.
+func Launch(batches []*Batch) {
+	for _, b := range batches {
+		if b.lead && !b.alone {
+			b.mux.yield()
+			break
+		}
+	}
+	for _, b := range batches {
+		switch {
+		case !b.lead:
+		case b.inline:
+			b.mux.flush(false)
+		default:
+			go b.mux.flush(false)
+		}
+	}
+}
+
+// advance notes the end of one more of the commands.
+func (b *Batch) advance() {
+	if int(b.ended.Add(1)) < len(b.ops) {
+		return
+	}
+	if b.mux != nil {
+		b.mux.node.shared.exit()
+	}
+	b.nudge()
+	if over := b.over.Swap(nil); over != nil {
+		close(*over)
+	}
+	b.idle.Store(true)
+}
+
+// nudge wakes who waits for a reply.
+func (b *Batch) nudge() {
+	select {
+	case b.news <- struct{}{}:
+	default:
+	}
+}
+
+// Ended reports whether all commands have their end.
+func (b *Batch) Ended() bool { return int(b.ended.Load()) == len(b.ops) }
+
+// Over returns what is closed when all commands have their end. It may be asked for
+// once, and the batch not be released then.
+func (b *Batch) Over() <-chan struct{} {
+	over := make(chan struct{})
+	b.over.Store(&over)
+	if b.Ended() && b.over.CompareAndSwap(&over, nil) {
+		close(over)
+	}
+	return over
+}
+
+// Answer gives the commands their replies, in order, if the batch is in no node's
+// hands.
+func (b *Batch) Answer(i int, reply any, err error) {
+	b.ops[i].reply, b.ops[i].err = reply, err
+	more := i < len(b.ops)-1
+	b.advance()
+	if more {
+		b.nudge()
+	}
+}
+
+// Wait waits for the end of a command, and returns ctx's error if ctx ends before.
+func (b *Batch) Wait(ctx context.Context, i int) error {
+	for int(b.ended.Load()) <= i {
+		select {
+		case <-b.news:
+		case <-ctx.Done():
+			if int(b.ended.Load()) > i {
+				return nil
+			}
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// Leave is for who waits for a command no more, since ctx has ended, and returns what
+// it then fails with; nil if the batch is in no node's hands. The caller's limit is
+// no evidence, but worth a look.
+func (b *Batch) Leave(ctx context.Context, name string) error {
+	if b.mux == nil {
+		return nil
+	}
+	return b.mux.leave(ctx, name)
+}
+
+// Reply returns the reply to a command that has its end. An error calls it by name,
+// and is judged within ctx.
+func (b *Batch) Reply(ctx context.Context, i int, name string) (any, error) {
+	o := &b.ops[i]
+	switch {
+	case b.mux == nil:
+		return o.reply, o.err
+	case o.err != nil:
+		return nil, b.mux.node.error(name, o.err, o.maybe)
+	}
+	if refusal, ok := o.reply.(redis.Error); ok {
+		b.mux.conn.judgeShared(ctx, name, refusal)
+		return nil, refusal
+	}
+	return o.reply, nil
+}
