@@ -191,8 +191,9 @@ func (s *Subscription) notReady(err error) error {
 	return fmt.Errorf("fanin: %d topics are not subscribed to yet: %w", len(s.book.unconfirmed()), errors.Join(causes...))
 }
 
-// Close ends the subscription, closes its connections and waits for its goroutines. It
-// returns nil. Calling it again waits for the first call.
+// Close ends the subscription, closes its connections and waits for its goroutines, so
+// for a pool's dial function that takes no context and hangs. It returns nil. Calling it
+// again waits for the first call.
 func (s *Subscription) Close() error {
 	s.end(ErrSubscriptionClosed)
 	<-s.done

@@ -1,9 +1,9 @@
 package fanin_test
 
 import (
-	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redisfluster/fluster/fanin"
+	"github.com/redisfluster/fluster/fluster"
 	"github.com/redisfluster/fluster/internal/redistest"
 )
 
@@ -22,7 +23,7 @@ import (
 func messages(t *testing.T) int {
 	text, set := os.LookupEnv("FANIN_MESSAGES")
 	if !set {
-		return 30_000
+		return 20_000
 	}
 	n, err := strconv.Atoi(text)
 	require.NoError(t, err)
@@ -31,122 +32,188 @@ func messages(t *testing.T) int {
 
 // publication is what a publisher knows of one message.
 type publication struct {
-	node         string
-	begun, ended time.Time
-	receivers    int
-	acknowledged bool
-	came         int
+	node, channel string
+	begun, ended  time.Time
+	receivers     int
+	acknowledged  bool
+	came          int
 }
+
+// storm is messages that are published while nodes and connections are lost.
+type storm struct {
+	*site
+	t          *testing.T
+	publishers *fluster.FlusterCluster // they see nodes come and go by themselves
+	r          reader
+	all        []publication
+	gaps       []fanin.Gap
+	seen       int
+}
+
+const stormChannels = 997
+
+func stormChannel(i int) string { return fmt.Sprint("storm:", i%stormChannels) }
 
 // publishAll publishes messages from first on, in steps, each to its channel's home,
 // and notes what came of it.
-func (s *site) publishAll(ctx context.Context, all []publication, first, step int) {
-	for i := first; i < len(all) && ctx.Err() == nil; i += step {
+func (s *storm) publishAll(all []publication, first, step int) {
+	for i := first; i < len(all) && s.t.Context().Err() == nil; i += step {
 		p := &all[i]
-		channel := fmt.Sprint("storm:", i%997)
-		n, err := s.Locate(channel)
+		p.channel = stormChannel(i)
+		n, err := s.publishers.Locate(p.channel)
 		if err != nil {
 			continue
 		}
 		p.node, p.begun = n.Name, time.Now()
 		conn := n.Pool.Get()
-		p.receivers, err = redis.Int(conn.Do("PUBLISH", channel, i))
-		conn.Close()
+		p.receivers, err = redis.Int(conn.Do("PUBLISH", p.channel, i))
+		_ = conn.Close()
 		p.ended, p.acknowledged = time.Now(), err == nil
 	}
 }
 
 // publishUnheard cuts off the subscriber of a node that lives, until a message is
 // published there that nobody hears.
-func (s *site) publishUnheard(t *testing.T, node int) publication {
-	p := publication{node: letter(node), acknowledged: true}
-	redistest.WaitFor(t, longEnough, func() bool {
+func (s *storm) publishUnheard(node int) publication {
+	p := publication{node: letter(node), channel: s.heardAt(node), acknowledged: true}
+	redistest.WaitFor(s.t, longEnough, func() bool {
 		s.servers[node].Do("CLIENT", "KILL", "TYPE", "pubsub")
 		p.begun = time.Now()
-		p.receivers = int(s.servers[node].Do("PUBLISH", "storm:unheard", "unheard").(int64))
+		p.receivers = int(s.servers[node].Do("PUBLISH", p.channel, "unheard").(int64))
 		p.ended = time.Now()
 		return p.receivers == 0
 	}, "a message that nobody hears")
 	return p
 }
 
-// covers reports whether a gap says that a message may be missing.
-func covers(g fanin.Gap, p publication) bool {
-	return g.Node == p.node && !g.Since.After(p.ended) && (g.Until.IsZero() || !g.Until.Before(p.begun))
+// heardAt returns a channel of the storm that is at home at a node.
+func (s *storm) heardAt(node int) string {
+	for i := range stormChannels {
+		if n, err := s.Locate(stormChannel(i)); err == nil && n.Name == letter(node) {
+			return stormChannel(i)
+		}
+	}
+	s.t.Fatalf("no channel is at home at node %s", letter(node))
+	return ""
 }
 
-func TestAPatternGetsEachMessageOnceButForThoseThatAGapTells(t *testing.T) {
-	s := openSite(t, 5, "")
-	r := s.subscribe(t, fanin.Topics{Patterns: []string{"storm:*"}}, fanin.SubscribeOptions{Buffer: 1 << 20, Ping: 200 * time.Millisecond})
-	n := messages(t)
-	all := make([]publication, n+2) // and those that are published while nobody listens
+// receive takes what comes next, and returns the node that a mark of the end is of.
+func (s *storm) receive() (end string) {
+	switch n := s.r.next().(type) {
+	case fanin.Gap:
+		s.gaps = append(s.gaps, n)
+	case fanin.Message:
+		if i, err := strconv.Atoi(string(n.Data)); err == nil {
+			s.all[i].came++
+			s.seen++
+		} else if string(n.Data) == "end" {
+			return n.Node
+		}
+	}
+	return ""
+}
+
+func (s *storm) receiveUntil(seen int) {
+	for s.seen < seen {
+		s.receive()
+	}
+}
+
+// receiveAll receives what was published before.
+func (s *storm) receiveAll() {
+	s.r.ready()
+	for i, server := range s.servers { // behind all that was published there
+		channel := s.heardAt(i)
+		redistest.WaitFor(s.t, longEnough, func() bool { return server.Do("PUBLISH", channel, "end") == int64(1) }, "a reader at %s", letter(i))
+	}
+	for ends := map[string]bool{}; len(ends) < len(s.servers); {
+		if node := s.receive(); node != "" {
+			ends[node] = true
+		}
+	}
+}
+
+func TestEachMessageComesOnceButForThoseThatAGapTells(t *testing.T) {
+	channels := make([]string, stormChannels)
+	for i := range channels {
+		channels[i] = stormChannel(i)
+	}
+	for name, topics := range map[string]fanin.Topics{
+		"by pattern": {Patterns: []string{"storm:*"}},
+		"by channel": {Channels: channels},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &storm{site: openSite(t, 5, ""), t: t}
+			s.publishers = s.open(t, "")
+			s.r = s.subscribe(t, topics, fanin.SubscribeOptions{Buffer: 1 << 20, Ping: 500 * time.Millisecond})
+			s.rage(messages(t))
+			s.judge()
+		})
+	}
+}
+
+// rage publishes n messages, and loses a node and some connections meanwhile.
+func (s *storm) rage(n int) {
+	s.all = make([]publication, n+2) // and those that are published while nobody listens
 	const publishers = 8
 	var publishing sync.WaitGroup
 	for i := range publishers {
-		publishing.Go(func() { s.publishAll(t.Context(), all[:n], i, publishers) })
+		publishing.Go(func() { s.publishAll(s.all[:n], i, publishers) })
 	}
-	var gaps []fanin.Gap
-	seen := 0
-	receive := func() (marker string) {
-		switch n := r.next().(type) {
-		case fanin.Gap:
-			gaps = append(gaps, n)
-		case fanin.Message:
-			if i, err := strconv.Atoi(string(n.Data)); err == nil {
-				all[i].came++
-				seen++
-			} else if n.Channel == "storm:end" {
-				return n.Node
-			}
-		}
-		return ""
-	}
-	counts := func(until int) {
-		for seen < until {
-			receive()
-		}
-	}
-	counts(n / 8)
-	all[n] = s.publishUnheard(t, 4)
-	counts(n / 4)
+	s.receiveUntil(n / 8)
+	s.all[n] = s.publishUnheard(4)
+	s.receiveUntil(n / 4)
 	s.servers[2].Kill()
-	counts(n / 2)
-	all[n+1] = s.publishUnheard(t, 4)
+	s.receiveUntil(n / 2)
+	s.all[n+1] = s.publishUnheard(4)
 	s.servers[2].Restart()
-	s.waitFor(t, "c", true)
+	s.waitFor(s.t, "c", true)
 	publishing.Wait()
-	r.ready()
-	for _, server := range s.servers { // behind all that was published there
-		assert.Equal(t, int64(1), server.Do("PUBLISH", "storm:end", "end"))
-	}
-	for ends := 0; ends < len(s.servers); {
-		if receive() != "" {
-			ends++
-		}
-	}
-	s.judge(t, all, gaps)
+	s.receiveAll()
 }
 
 // judge holds what came against what was published.
-func (s *site) judge(t *testing.T, all []publication, gaps []fanin.Gap) {
+func (s *storm) judge() {
 	missing, unsure := 0, 0
-	for i, p := range all {
-		require.LessOrEqual(t, p.came, 1, "message %d", i)
+	for i, p := range s.all {
+		require.LessOrEqual(s.t, p.came, 1, "message %d", i)
 		switch {
 		case !p.acknowledged:
 			unsure++
 		case p.came == 0:
 			missing++
-			told := false
-			for _, g := range gaps {
-				told = told || covers(g, p)
-			}
-			require.True(t, told, "message %d at %s at %v is missing, and no gap tells: %v", i, p.node, p.begun, gaps)
+			require.True(s.t, s.told(p), "message %d, %+v, is missing, and no gap tells", i, p)
 		default:
-			require.Equal(t, 1, p.receivers, "message %d", i)
+			require.Equal(s.t, 1, p.receivers, "message %d", i)
 		}
 	}
-	t.Logf("%d messages: %d missing, and told; %d not acknowledged; %d gaps", len(all), missing, unsure, len(gaps))
-	assert.GreaterOrEqual(t, missing, 2, "what nobody heard")
-	assert.Less(t, missing+unsure, len(all)/4, "the others came")
+	s.t.Logf("%d messages: %d missing, and told; %d not acknowledged; %d gaps", len(s.all), missing, unsure, len(s.gaps))
+	assert.GreaterOrEqual(s.t, missing, 2, "what nobody heard")
+	assert.Less(s.t, missing+unsure, len(s.all)/4, "the others came")
+}
+
+// told reports whether a gap says that a message may be missing.
+func (s *storm) told(p publication) bool {
+	for i, g := range s.gaps {
+		if g.Node == p.node && concerns(g, p) && !g.Since.After(p.ended) && !p.begun.After(s.end(i, p)) {
+			return true
+		}
+	}
+	return false
+}
+
+// end returns when a gap ended for a message's topic. If it was open, that is when the
+// next one was told to have ended.
+func (s *storm) end(i int, p publication) time.Time {
+	for _, g := range s.gaps[i:] {
+		if !g.Until.IsZero() && concerns(g, p) && (len(g.Topics.Patterns) == 0 || g.Node == p.node) {
+			return g.Until
+		}
+	}
+	return time.Now()
+}
+
+// concerns reports whether a gap is about a message's topic.
+func concerns(g fanin.Gap, p publication) bool {
+	return len(g.Topics.Patterns) > 0 || slices.Contains(g.Topics.Channels, p.channel)
 }
