@@ -63,7 +63,7 @@ func TestKeysAreWhereTwemproxyPutsThem(t *testing.T) {
 // it listens on.
 func startProxy(t *testing.T, binary, pool string) (file, socket string) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "nc") // t.TempDir is too long for a socket
+	dir, err := os.MkdirTemp("", "nc") //nolint:usetesting // the path of t.TempDir is too long for a socket
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, os.RemoveAll(dir)) })
 	file, socket = filepath.Join(dir, "nutcracker.yml"), filepath.Join(dir, "s")
