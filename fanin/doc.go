@@ -8,4 +8,21 @@
 //
 // A node that fails costs only its own part, and says so; it is taken up again when
 // the cluster releases it from the penalty box.
+//
+// # Queues
+//
+// A [Popper] waits on all live nodes at once with BLPOP, BLMOVE, XREADGROUP and their
+// like, and loses nothing when a context ends or a loop is left:
+//
+//	jobs, err := fanin.NewPopper(cluster, fanin.BLMove("jobs", "jobs:taken:worker-7", "LEFT", "RIGHT"))
+//	if err != nil {
+//		return err
+//	}
+//	for job, err := range jobs.Items(ctx) {
+//		if err != nil {
+//			log.Print(err) // of one node; the loop goes on with the others
+//			continue
+//		}
+//		do(job.Value) // then LREM jobs:taken:worker-7 at job.Node
+//	}
 package fanin

@@ -16,8 +16,8 @@ const (
 	// from others what is pushed meanwhile.
 	linger = 20 * time.Millisecond
 
-	// drainLimit is how long a node may take to answer CLIENT UNBLOCK, and the pop that
-	// it unblocks.
+	// drainLimit is how long a node may take to answer CLIENT UNBLOCK, and then the pop
+	// that it unblocks.
 	drainLimit = time.Second
 )
 
@@ -97,42 +97,43 @@ func (s *stay) release() {
 	if s.id == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), drainLimit)
-	defer cancel()
-	if !s.unblock(ctx) {
+	grace, due := s.unblock()
+	if !due {
 		return
 	}
+	limit := time.NewTimer(grace)
+	defer limit.Stop()
 	select {
 	case <-s.answered:
-	case <-ctx.Done():
+	case <-limit.C:
 		s.cut()
 	}
 }
 
 // unblock tells the server to end the wait, again and again until there is one: the
-// command may be on its way. It reports whether an answer is due by the end of ctx.
-func (s *stay) unblock(ctx context.Context) bool {
-	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
+// command may be on its way. It reports whether an answer is due, and within what time.
+func (s *stay) unblock() (grace time.Duration, due bool) {
+	begun := time.Now()
+	for pause := time.Millisecond; time.Since(begun) < drainLimit; pause = min(2*pause, 50*time.Millisecond) {
 		hit, err := unblock(s.lane.node.Pool, s.id)
 		var silent *fluster.NodeError
 		switch {
 		case errors.As(err, &silent):
 			s.unsure = true
-			return true
+			return drainLimit - time.Since(begun), true
 		case err != nil:
 			s.refused(err)
-			return false
+			return 0, false
 		case hit:
-			return true
+			return drainLimit, true
 		}
 		select {
 		case <-s.answered:
-			return false
-		case <-ctx.Done():
-			return false
+			return 0, false
 		case <-time.After(pause):
 		}
 	}
+	return 0, false
 }
 
 // refused notes a server that does not unblock, so that its next rounds are short.

@@ -35,6 +35,7 @@ func inBubble(t *testing.T, pop func(wait time.Duration) []byte, unblock []byte,
 		c, err := fluster.New(fluster.Config{Nodes: []fluster.Node{{Name: "a", Pool: f.Pool(redistest.PoolOptions{})}}})
 		require.NoError(t, err)
 		defer c.Close()
+		require.NoError(t, c.WaitReady(t.Context()))
 		p, err := fanin.NewPopper(c, fanin.BLPop("q"))
 		require.NoError(t, err)
 		test(t, p, f)
@@ -42,6 +43,9 @@ func inBubble(t *testing.T, pop func(wait time.Duration) []byte, unblock []byte,
 		assert.Empty(t, left)
 	})
 }
+
+// drainLimit is how long a node has to answer CLIENT UNBLOCK.
+const drainLimit = time.Second
 
 var none = []byte("*-1\r\n")
 
@@ -84,5 +88,32 @@ func TestAReplyThatNeverComesEndsTheRound(t *testing.T) {
 		assert.True(t, of.Timeout())
 		assert.True(t, fluster.MaybeExecuted(err))
 		assert.WithinRange(t, time.Now(), begun.Add(6*time.Second), begun.Add(8*time.Second))
+	})
+}
+
+func TestAConnectionThatMayYetBeUnblockedIsNotUsedAgain(t *testing.T) {
+	wait := func(time.Duration) []byte { time.Sleep(drainLimit / 2); return none }
+	inBubble(t, wait, []byte{}, func(t *testing.T, p *fanin.Popper, f *redistest.Fake) {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		_, err := p.Next(ctx)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		synctest.Wait()
+		assert.Equal(t, 1, f.Conns(), "the probe's")
+	})
+}
+
+func TestAConnectionThatWasUnblockedIsUsedAgain(t *testing.T) {
+	wait := func(time.Duration) []byte { time.Sleep(drainLimit / 2); return none }
+	inBubble(t, wait, redistest.Int(1), func(t *testing.T, p *fanin.Popper, f *redistest.Fake) {
+		for range 3 {
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+			_, err := p.Next(ctx)
+			cancel()
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			synctest.Wait()
+			assert.Equal(t, 3, f.Conns(), "the probe's, the pop's and the one that unblocks")
+		}
+		assert.Equal(t, 3, f.Accepted())
 	})
 }
