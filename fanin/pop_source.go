@@ -89,7 +89,11 @@ func scoreItem(reply []any) (it Item, err error) {
 // BLMove moves elements from one list to another at the same node, from the end
 // fromEnd to the end toEnd, which are LEFT or RIGHT. An item has Value, and as Key the
 // list that it was moved from. It stands in the other list until it is removed there,
-// at Item.Node, with LREM: so it outlives the process that took it.
+// at Item.Node, with LREM: so it outlives the process that took it. Look for what was
+// left there at the start, after an error for which fluster.MaybeExecuted holds, and
+// now and then: a server that is late to notice that its client has gone may move one
+// more. Do so while the Popper holds nothing, such as after a loop over Items has run to
+// the end of its context: what it holds stands there as well.
 func BLMove(from, to, fromEnd, toEnd string) Source {
 	return &moveSource{from, to, fromEnd, toEnd}
 }
