@@ -160,10 +160,19 @@ func (n *Node) batchMux(after *Batch) *mux {
 		n.dialMux(m)
 		return nil
 	}
-	if after != nil && after.mux != m && !after.Ended() || m.heldUp() || !n.shared.mayBatch() {
+	late := after != nil && after.mux != m && !after.Ended()
+	if late || !n.shared.mayBatch() || m.heldUp() && n.shared.batchPassesBy(n.clock()) {
 		return nil
 	}
 	return m
+}
+
+// batchPassesBy reports whether a batch takes a connection of the pool while the shared
+// one is held up. Now and then one does: where this process is what is slow, all of
+// them would only make it slower.
+func (s *sharing) batchPassesBy(now int64) bool {
+	last := s.passed.Load()
+	return now-last >= int64(holdUp/maxBeside) && s.passed.CompareAndSwap(last, now)
 }
 
 // mayBatch reports whether a batch is to share. Some are not when a heavy reply has

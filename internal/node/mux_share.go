@@ -45,6 +45,7 @@ type sharing struct {
 	warm     atomic.Int32        // calls that are to share whatever is under way
 	apart    atomic.Int32        // calls that are not to share
 	bulky    atomic.Int32        // batches that are not to
+	passed   atomic.Int64        // when one last passed a mux by, by the node's clock
 	lanes    lanes
 
 	readLimit  atomic.Int64   // of the connections, as far as one was dialed

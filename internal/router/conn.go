@@ -54,13 +54,20 @@ func (r *Router) NewConn() *Conn {
 // fails is no reason, since the others go on, unless the connection is subscribed
 // there.
 func (c *Conn) Err() error {
+	_, err := c.state()
+	return err
+}
+
+// state returns the subscription, if the connection is one, and why it is of no use
+// any more, if so.
+func (c *Conn) state() (*subscription, error) {
 	c.mu.Lock()
 	err, sub := c.err, c.sub
 	c.mu.Unlock()
 	if err == nil && sub != nil {
 		err = sub.conn.Err()
 	}
-	return err
+	return sub, err
 }
 
 // Close collects the replies that are due and gives every node's connection back.

@@ -29,13 +29,14 @@ func (c *Conn) Send(cmd string, args ...any) error {
 }
 
 func (c *Conn) send(ctx context.Context, limit *time.Duration, cmd string, args []any) error {
-	if err := c.Err(); err != nil {
+	sub, err := c.state()
+	if err != nil {
 		return err
 	}
 	k := call{cmd: cmd, args: args, keys: c.places[:0]}
-	err := c.router.understand(ctx, &k)
+	err = c.router.understand(ctx, &k)
 	c.places = k.keys[:0]
-	if sub := c.subscribed(); sub != nil {
+	if sub != nil {
 		return c.sendSubscribed(sub, k, err)
 	}
 	if err == nil && isSubscribe(k.info) {

@@ -16,13 +16,13 @@ import (
 )
 
 // requirePlaced checks where an error says that it comes from.
-func requirePlaced(t testing.TB, err error, index int, command string) *router.PipelineError {
+func requirePlaced(t testing.TB, err error, index int, command string) router.PipelineError {
 	t.Helper()
 	var placed *router.PipelineError
 	require.ErrorAs(t, err, &placed)
 	require.Equal(t, index, placed.Index, "%v", err)
 	require.Equal(t, command, placed.Command, "%v", err)
-	return placed
+	return *placed
 }
 
 func TestAnErrorOfAPipelineTellsItsCommand(t *testing.T) {
