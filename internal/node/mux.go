@@ -48,44 +48,48 @@ const (
 // What is read is always in the order of what was written, so a caller who leaves
 // stays in the queue, and the reply that comes for him is dropped.
 type mux struct {
-	node  *Node
-	conn  *conn // registered with the node, which closes it under everybody
-	guard *guard
-	base  uint64 // bytes that had left before
-	over  atomic.Bool
-	moved atomic.Int64 // when a reply was last taken or the first became due, by the node's clock
+	node    *Node
+	conn    *conn // registered with the node, which closes it under everybody
+	guard   *guard
+	base    uint64 // bytes that had left before
+	over    atomic.Bool
+	handing atomic.Bool  // the reader has replies to hand out
+	moved   atomic.Int64 // when a reply was last taken or the first became due, by the node's clock
 
-	mu       sync.Mutex // protects following fields
-	gathered []byte     // commands that are not in a flush yet
-	spare    []byte     // the buffer of the last flush
-	queue    []*muxOp   // calls that the reader has not taken, in order
-	calls    uint64     // so far
-	answered uint64     // of calls, as far as the reader has told
-	woken    uint64     // callers whose replies came with the last read that brought any
-	bytes    uint64     // of commands so far
-	flushing bool
-	flights  int                // flushes that are not answered
-	lastCall [maxFlights]uint64 // of each of them
-	begun    [maxFlights]int64  // when each of them was, by the node's clock
-	unread   int                // bytes of the flushes that are not answered, at most
-	roomy    int                // flushes in a row that were small for their buffer
-	waiting  []*muxWaiter       // callers who wait for room, in order
-	retired  bool               // takes no new calls
-	readErr  error              // why the reader has ended
-	writeErr error              // why a flush failed
+	mu        sync.Mutex // protects following fields
+	gathered  []byte     // commands that are not in a flush yet
+	spare     []byte     // the buffer of the last flush
+	queue     []*muxOp   // calls that the reader has not taken, in order
+	calls     uint64     // so far
+	answered  uint64     // of calls, as far as the reader has told
+	told      uint64     // of calls, as far as they had been made when it last did so
+	bytes     uint64     // of commands so far
+	woken     uint64     // callers who were given replies when it last did so
+	returning uint64     // of these, those who have not called again
+	flushing  bool
+	yielding  bool               // whoever is to flush lets others run first
+	turn      uint64             // of those who were to flush, the last
+	slow      int                // yields in a row that took long
+	flights   int                // flushes that are not answered
+	lastCall  [maxFlights]uint64 // of each of them
+	begun     [maxFlights]int64  // when each of them was, by the node's clock
+	unread    int                // bytes of the flushes that are not answered, at most
+	roomy     int                // flushes in a row that were small for their buffer
+	waiting   []*muxWaiter       // callers who wait for room, in order
+	retired   bool               // takes no new calls
+	readErr   error              // why the reader has ended
+	writeErr  error              // why a flush failed
 
 	// Owned by the reader.
 	replies  replyReader
 	batch    []*muxOp // taken from queue
 	next     int      // in batch
 	done     uint64   // calls answered
-	told     uint64   // of these, when time was last taken
+	timed    uint64   // of these, when time was last taken
 	limit    deadline // of reads
 	lastLook bool     // that deadline has passed, and this read is the last
 
-	// Owned by who flushes.
-	writeLimit deadline
-	slow       int // yields in a row that took long
+	writeLimit deadline // owned by who flushes
 }
 
 // muxOp is one call on a mux.
@@ -191,14 +195,18 @@ func (m *mux) add(ctx context.Context, o *muxOp, size int, cmd string, args []an
 	if first {
 		m.moved.Store(m.node.clock())
 	}
-	lead, others := m.leadLocked(), !first || m.woken > 1
+	if m.returning > 0 {
+		m.returning--
+	}
+	turn := m.leadLocked()
 	small := m.unread+len(m.gathered) <= ownWrite
 	m.mu.Unlock()
 	switch {
-	case lead && small:
-		m.flush(others)
-	case lead:
-		go m.flush(true)
+	case turn == 0:
+	case small:
+		m.flush(turn)
+	default:
+		go m.flush(turn)
 	}
 	return nil
 }

@@ -32,9 +32,8 @@ type Batch struct {
 	idle  atomic.Bool                   // whoever told the last of them is done with it
 
 	mux    *mux // over which it goes; nil if it is answered otherwise
-	lead   bool // whoever enlisted it is to flush
-	alone  bool // nothing else was under way on mux
-	inline bool // the flush is one that does not block
+	turn   uint64 // in which whoever enlisted it is to flush; 0 if somebody else does
+	inline bool   // the flush is one that does not block
 }
 
 var batches = sync.Pool{New: func() any { return &Batch{news: make(chan struct{}, 1)} }}
@@ -56,7 +55,7 @@ func (b *Batch) Release() {
 	b.ended.Store(0)
 	b.over.Store(nil)
 	b.idle.Store(false)
-	b.mux, b.lead, b.base = nil, false, 0
+	b.mux, b.turn, b.base = nil, 0, 0
 	batches.Put(b)
 }
 
@@ -200,33 +199,25 @@ func (m *mux) enlist(b *Batch) bool {
 	m.gathered = append(m.gathered, b.text...)
 	m.bytes += uint64(len(b.text))
 	m.calls += uint64(len(b.ops))
-	first := m.calls-m.answered == uint64(len(b.ops))
-	if first {
+	if m.calls-m.answered == uint64(len(b.ops)) {
 		m.moved.Store(m.node.clock())
 	}
-	b.alone = first && m.woken <= uint64(len(b.ops))
-	b.lead = m.leadLocked()
+	m.returning -= min(m.returning, uint64(len(b.ops)))
+	b.turn = m.leadLocked()
 	b.inline = m.unread+len(m.gathered) <= ownWrite
 	return true
 }
 
-// Launch writes the batches that were enlisted, unless others do. It lets others run
-// first if any are under way, once for all, so that they join in. It does not wait
-// for a node.
+// Launch writes the batches that were enlisted, unless others do. It does not wait for
+// a node.
 func Launch(batches []*Batch) {
 	for _, b := range batches {
-		if b.lead && !b.alone {
-			b.mux.yield()
-			break
-		}
-	}
-	for _, b := range batches {
 		switch {
-		case !b.lead:
+		case b.turn == 0:
 		case b.inline:
-			b.mux.flush(false)
+			b.mux.flush(b.turn)
 		default:
-			go b.mux.flush(false)
+			go b.mux.flush(b.turn)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package node_test
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -73,6 +74,43 @@ func BenchmarkShareBesidePool(b *testing.B) {
 			b.ReportMetric(float64(pool)/float64(median(took["shared"])), "×shared")
 			b.ReportMetric(float64(pool)/float64(median(took["own"])), "×own")
 		})
+	}
+}
+
+// BenchmarkShareAmongHogs does the same while as many goroutines as there are
+// processors compute without a pause.
+func BenchmarkShareAmongHogs(b *testing.B) {
+	r := newRigs(b)
+	for _, goroutines := range []int{1, 8, 64, 512} {
+		b.Run(fmt.Sprint(goroutines), func(b *testing.B) {
+			took := map[string][]time.Duration{}
+			for b.Loop() {
+				for _, kind := range []string{"shared", "own", "bare"} {
+					stop := hogs()
+					took[kind] = append(took[kind], timeCrowd(b, goroutines, r.kinds[kind]))
+					stop()
+				}
+			}
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(float64(time.Second)/float64(median(took["bare"])), "bare/s")
+			b.ReportMetric(float64(median(took["bare"]))/float64(median(took["shared"])), "×shared")
+			b.ReportMetric(float64(median(took["bare"]))/float64(median(took["own"])), "×own")
+		})
+	}
+}
+
+func hogs() (stop func()) {
+	var stopped atomic.Bool
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for n := 0; !stopped.Load(); n++ {
+			}
+		})
+	}
+	return func() {
+		stopped.Store(true)
+		wg.Wait()
 	}
 }
 

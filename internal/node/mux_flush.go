@@ -5,42 +5,73 @@ import (
 	"time"
 )
 
-// leadLocked reports whether whoever asks is to flush, who then must.
-func (m *mux) leadLocked() bool {
-	if m.flushing || len(m.gathered) == 0 || m.flights == maxFlights || m.writeErr != nil {
-		return false
+// leadLocked decides whether whoever asks is to flush, who then must, in the turn that
+// it returns. Zero is that he need not: there is nothing to flush, or somebody else will.
+//
+// If others are under way he is to let them run first: those whose replies have just
+// come are about to call again, and join in. Where that takes long, because all
+// processors are busy, the last of those need not wait for it: he takes the turn over.
+func (m *mux) leadLocked() (turn uint64) {
+	complete := m.slow > 0 && m.returning == 0 && !m.handing.Load()
+	switch {
+	case m.yielding && complete:
+	case m.flushing || len(m.gathered) == 0 || m.flights == maxFlights || m.writeErr != nil:
+		return 0
 	}
-	m.flushing = true
-	return true
+	m.flushing, m.yielding = true, !complete && (m.calls-m.answered > 1 || m.woken > 1)
+	m.turn++
+	return m.turn
 }
 
-// flush writes what has gathered, and goes on while more does. If others are under
-// way it gives them a chance to join first: those whose replies have just come are
-// about to call again.
-func (m *mux) flush(others bool) {
-	if others {
-		m.yield()
-	}
-	for {
+// flush writes what has gathered, and goes on while more does.
+func (m *mux) flush(turn uint64) {
+	for turn != 0 && m.ripe(turn) {
 		out := m.takeOff()
 		err := m.write(out)
-		if !m.landed(out, err) {
-			return
-		}
+		turn = m.landed(out, err)
 	}
 }
 
-// yield lets others run. In a process whose processors are all busy that takes
-// long, and so does every time that a goroutine hands work to another: calls are
-// then better off apart.
-func (m *mux) yield() {
+// ripe lets others run if it is better to flush after them, and reports false if one of
+// them has taken the turn over.
+func (m *mux) ripe(turn uint64) bool {
+	m.mu.Lock()
+	mine, yielding := m.turn == turn, m.yielding
+	m.mu.Unlock()
+	if !mine || !yielding {
+		return mine
+	}
+	slow := m.yield()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if mine = m.turn == turn; mine {
+		m.yielding = false
+	}
+	m.judgeYieldLocked(slow, mine)
+	return mine
+}
+
+// yield lets others run, and reports whether that took long.
+func (m *mux) yield() (slow bool) {
 	begun := m.node.clock()
 	runtime.Gosched()
-	if time.Duration(m.node.clock()-begun) < slowYield {
+	return time.Duration(m.node.clock()-begun) >= slowYield
+}
+
+// judgeYieldLocked takes note of a yield. If several in a row take long and nobody cuts
+// them short, calls take connections of the pool for a while: in a process whose
+// processors are all busy every hand-over takes long.
+func (m *mux) judgeYieldLocked(slow, whole bool) {
+	switch {
+	case !slow:
 		m.slow = 0
-	} else if m.slow++; m.slow == slowYields {
-		m.slow = 0
+	case !whole:
+		m.slow = 1
+	case m.slow == slowYields-1:
+		m.slow = 1
 		m.node.shared.part(apartFor)
+	default:
+		m.slow++
 	}
 }
 
@@ -87,10 +118,10 @@ func (m *mux) keptLocked(out []byte) []byte {
 	return out[:0]
 }
 
-// landed ends a flush and reports whether there is another to be done. Whoever of
+// landed ends a flush and returns the turn of another that is to be done. Whoever of
 // reader and flusher ends last fails the calls, since only then it is known what
 // the socket took.
-func (m *mux) landed(out []byte, err error) (again bool) {
+func (m *mux) landed(out []byte, err error) (turn uint64) {
 	m.mu.Lock()
 	m.spare = m.keptLocked(out)
 	m.flushing = false
@@ -99,7 +130,9 @@ func (m *mux) landed(out []byte, err error) (again bool) {
 		m.writeErr = err
 		m.over.Store(true)
 	}
-	again = err == nil && !ended && m.leadLocked()
+	if err == nil && !ended {
+		turn = m.leadLocked()
+	}
 	m.mu.Unlock()
 	switch {
 	case ended:
@@ -107,5 +140,5 @@ func (m *mux) landed(out []byte, err error) (again bool) {
 	case err != nil:
 		_ = m.conn.inner.Close() // the reader does the rest
 	}
-	return again
+	return turn
 }

@@ -58,6 +58,7 @@ func (m *mux) Read(p []byte) (int, error) {
 		if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && m.extend() {
 			continue
 		}
+		m.handing.Store(n > 0)
 		return n, err
 	}
 }
@@ -69,31 +70,41 @@ func (m *mux) beforeRead() (due bool) {
 	if m.next < len(m.batch) && m.batch[m.next].batch != nil {
 		m.batch[m.next].batch.nudge() // a part of it has come
 	}
-	if m.done != m.told {
-		m.told, m.lastLook = m.done, false
+	if m.done != m.timed {
+		m.timed, m.lastLook = m.done, false
 		now := m.node.clock()
 		m.moved.Store(now)
 		m.conn.replied.Store(now)
 	}
 	m.mu.Lock()
-	if m.answered != m.done {
-		m.answered, m.woken = m.done, m.done-m.answered
-	}
+	m.tellLocked()
 	m.arriveLocked()
 	if len(m.waiting) > 0 {
 		m.admitLocked()
 	}
-	lead := m.leadLocked()
+	turn := m.leadLocked()
 	due = m.calls != m.answered
 	leave := m.retired && !due
 	m.mu.Unlock()
-	if lead {
-		m.flush(true)
+	if turn != 0 {
+		m.flush(turn)
 	}
 	if leave {
 		m.conn.sever(errStale)
 	}
 	return due
+}
+
+// tellLocked tells what has been answered, and how many callers are likely to be back
+// at once: those who got replies, but for as many as have called meanwhile.
+func (m *mux) tellLocked() {
+	m.handing.Store(false)
+	if m.answered == m.done {
+		return
+	}
+	got, back := m.done-m.answered, m.calls-m.told
+	m.answered, m.told = m.done, m.calls
+	m.woken, m.returning = got, got-min(got, back)
 }
 
 // arriveLocked counts out the flushes that are answered.
