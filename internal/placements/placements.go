@@ -71,7 +71,10 @@ func nameList() string {
 // only parses the options of a placement that has none.
 func only(p ring.Placement) func(string) (ring.Placement, error) {
 	return func(text string) (ring.Placement, error) {
-		return p, options{}.parse(text)
+		if err := (options{}).parse(text); err != nil {
+			return nil, err
+		}
+		return p, nil
 	}
 }
 
