@@ -77,6 +77,7 @@ type mux struct {
 	roomy     int                // flushes in a row that were small for their buffer
 	waiting   []*muxWaiter       // callers who wait for room, in order
 	retired   bool               // takes no new calls
+	held      bool               // has retired because it was held up
 	readErr   error              // why the reader has ended
 	writeErr  error              // why a flush failed
 
@@ -220,14 +221,34 @@ func (m *mux) enqueueLocked(o *muxOp, cmd string, args []any) {
 	m.calls++
 }
 
-// heldUp reports that replies are due and nothing came in for a while.
+// heldUp reports that replies are due and the next one takes far longer than usual.
 func (m *mux) heldUp() bool {
 	if time.Duration(m.node.clock()-m.moved.Load()) < holdUp {
 		return false
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.calls != m.answered && time.Duration(m.node.clock()-m.moved.Load()) >= holdUp
+	long := max(holdUp, 4*time.Duration(m.node.shared.usual.Load()))
+	return m.calls != m.answered && time.Duration(m.node.clock()-m.moved.Load()) >= long
+}
+
+// relieve retires a connection that is held up, unless another one has retired so and
+// still waits for its replies.
+func (m *mux) relieve() bool {
+	s := &m.node.shared
+	if !s.relieved.CompareAndSwap(false, true) {
+		return false
+	}
+	m.mu.Lock()
+	ended := m.over.Load() // by then nobody would tell that it is over
+	m.held = !ended
+	m.mu.Unlock()
+	if ended {
+		s.relieved.Store(false)
+	} else {
+		m.retire()
+	}
+	return true
 }
 
 // retire makes the connection end as soon as what is under way has been answered.

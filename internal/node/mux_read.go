@@ -110,6 +110,7 @@ func (m *mux) tellLocked() {
 // arriveLocked counts out the flushes that are answered.
 func (m *mux) arriveLocked() {
 	for m.flights > 0 && m.lastCall[0] <= m.answered {
+		m.node.shared.noteUsual(m.moved.Load() - m.begun[0])
 		copy(m.lastCall[:], m.lastCall[1:])
 		copy(m.begun[:], m.begun[1:])
 		m.flights--
@@ -197,6 +198,9 @@ func (m *mux) fail() {
 	m.mu.Lock()
 	due := append(m.batch[m.next:len(m.batch):len(m.batch)], m.queue...)
 	m.queue, m.batch, m.next = nil, nil, 0
+	if m.held {
+		m.node.shared.relieved.Store(false)
+	}
 	err := m.readErr
 	if m.writeErr != nil {
 		err = m.writeErr

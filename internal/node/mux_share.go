@@ -29,7 +29,7 @@ const (
 	heavyReply = 32 << 10
 	maxPart    = 128 // calls that one heavy reply keeps from sharing, at most
 	// maxBeside is how many calls may pass the shared connection by, over the pool,
-	// while it is held up.
+	// while it is held up and so was the one before.
 	maxBeside = 8
 	// maxMuxes is how many shared connections a call tries that turn out to be over.
 	maxMuxes = 3
@@ -44,6 +44,8 @@ type sharing struct {
 	beside   atomic.Int32        // of those, calls that passed a mux by that is held up
 	warm     atomic.Int32        // calls that are to share whatever is under way
 	apart    atomic.Int32        // calls that are not to share
+	relieved atomic.Bool         // a mux that was held up has retired, and is not over yet
+	usual    atomic.Int64        // how long the replies to a flush take, on average
 	bulky    atomic.Int32        // batches that are not to
 	passed   atomic.Int64        // when one last passed a mux by, by the node's clock
 	lanes    lanes
@@ -154,8 +156,9 @@ func (n *Node) doPooled(ctx context.Context, cmd string, args []any) (any, error
 	return redis.DoContext(rc, ctx, cmd, args...)
 }
 
-// doShared runs a command over the shared connection; over the pool's while that is
-// held up, or does not last.
+// doShared runs a command over the shared connection, or over the pool's if that does
+// not last. One that is held up by a slow reply keeps the calls that it has, and a new
+// one takes its place; if that is held up as well, some calls pass it by.
 func (n *Node) doShared(ctx context.Context, size int, cmd string, args []any) (any, error) {
 	for range maxMuxes {
 		m, err := n.sharedMux(ctx)
@@ -165,9 +168,14 @@ func (n *Node) doShared(ctx context.Context, size int, cmd string, args []any) (
 		if err != nil {
 			return nil, err
 		}
-		if m.heldUp() && n.shared.passBy() {
-			defer n.shared.beside.Add(-1)
-			break
+		if m.heldUp() {
+			if m.relieve() {
+				continue
+			}
+			if n.shared.passBy() {
+				defer n.shared.beside.Add(-1)
+				break
+			}
 		}
 		reply, err := m.do(ctx, size, cmd, args)
 		if err != errMuxOver { //nolint:errorlint // never wrapped
@@ -184,4 +192,10 @@ func (s *sharing) passBy() bool {
 	}
 	s.beside.Add(-1)
 	return false
+}
+
+// noteUsual takes note of how long the replies to a flush took.
+func (s *sharing) noteUsual(took int64) {
+	was := s.usual.Load()
+	s.usual.Store(was + (took-was)/8)
 }

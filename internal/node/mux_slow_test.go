@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -114,4 +115,45 @@ func TestAReplyThatTricklesInIsNotAwaitedForEver(t *testing.T) {
 			w.Close()
 		})
 	}
+}
+
+func TestASlowReplyHoldsUpNobodyWhoCallsLater(t *testing.T) {
+	const callers = 64
+	f := redistest.NewFake(t)
+	release := make(chan struct{})
+	f.Handle(func(cmd []string) []byte {
+		if cmd[0] == "EVAL" {
+			<-release
+		}
+		return nil
+	})
+	w := watchURL(t, "redis://"+f.Addr(), "")
+	warmUp(t, w)
+	slow := background(func() error {
+		_, err := w.share(t.Context(), t, "EVAL", "a script that takes long", 0)
+		return err
+	})
+	redistest.WaitFor(t, longEnough, func() bool { return f.Received("EVAL") > 0 }, "the slow call is sent")
+	ctx, cancel := context.WithCancel(t.Context())
+	var early sync.WaitGroup
+	for i := range callers { // stand behind it
+		early.Go(func() { _ = w.assertEcho(ctx, t, i, "") })
+	}
+	passed := func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		_, err := w.share(ctx, t, "PING")
+		return err == nil
+	}
+	redistest.WaitFor(t, longEnough, passed, "nobody gets past a slow reply")
+	before := f.Accepted()
+	crowd(callers, 5000, func(i int) { assert.NoError(t, w.assertEcho(t.Context(), t, callers+i, "")) })
+	assert.Less(t, f.Accepted()-before, callers, "each caller has dialed")
+	cancel()
+	early.Wait()
+	close(release)
+	assert.Error(t, slow(t), "the fake knows scripts")
+	crowd(callers, 500, func(i int) { assert.NoError(t, w.assertEcho(t.Context(), t, i, "")) })
+	assert.Empty(t, w.accusations())
+	w.Close()
 }
