@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -188,34 +189,83 @@ func TestRow36AServerThatDropsIdleClientsCostsAnOwnPoolNothing(t *testing.T) {
 var sleepy = []string{"--enable-debug-command", "yes"}
 
 func TestRow12ASlowCommandHasNoLastingEffect(t *testing.T) {
-	f := fleetOf(t, startServers(t, 3, sleepy...), quick, fluster.Config{})
-	key := keyOf(t, f.FlusterCluster, "b")
-	_, err := do(f.FlusterCluster, key, "SET", "0")
-	require.NoError(t, err)
+	eachBuilder(t, 12, "a command keeps a node busy", "DEBUG SLEEP 0.4", func(r *trial, builder string) {
+		f := r.fleet(3, builder, fluster.Config{Health: brisk}, sleepy...)
+		r.pause(f, func() { _, _ = f.servers[1].Try("DEBUG", "SLEEP", "0.4") })
+	})
+}
 
-	go func() { _, _ = f.servers[1].Try("DEBUG", "SLEEP", "0.4") }()
-	acked, lost := 0, 0
-	for begun := time.Now(); lost == 0 || time.Since(begun) < time.Second; {
-		require.Less(t, time.Since(begun), patient, "a call meets the sleeping server")
-		switch _, err := do(f.FlusterCluster, key, "INCR"); {
-		case err == nil:
-			acked++
-		case fluster.MaybeExecuted(err):
-			lost++
+func TestRow10AShortPauseHasNoLastingEffect(t *testing.T) {
+	eachBuilder(t, 10, "a node pauses", "CLIENT PAUSE 400 ALL", func(r *trial, builder string) {
+		f := r.fleet(3, builder, fluster.Config{Health: brisk})
+		r.pause(f, func() {
+			begun := time.Now()
+			f.servers[1].Do("CLIENT", "PAUSE", 400, "ALL")
+			f.servers[1].Do("PING") // which is answered when it is over
+			require.GreaterOrEqual(r.t, time.Since(begun), 300*time.Millisecond)
+		})
+	})
+}
+
+// pause is a row in which node b answers nothing for 0.4 s under load.
+func (r *trial) pause(f *fleet, sleep func()) {
+	r.t.Helper()
+	before := homes(r.t, f.FlusterCluster)
+	l := startLoad(r.t, f.FlusterCluster, callers)
+	l.goOn(r.t, 2000)
+	sleep()
+	healed := time.Now()
+	waitLive(r.t, f.FlusterCluster, "b")
+	r.back(healed, brisk.MaxWait)
+	l.goOn(r.t, 2000)
+	r.ended(f, l, false)
+	assert.Equal(r.t, before, homes(r.t, f.FlusterCluster))
+	r.onlyOut(f.FlusterCluster, "b")
+}
+
+// A script that runs on and on keeps everybody from a server, which says so.
+func TestRow13ABusyServersCallsGoElsewhere(t *testing.T) {
+	eachBuilder(t, 13, "a script runs on and on", "EVAL of an endless loop", func(r *trial, builder string) {
+		t := r.t
+		f := r.fleet(3, builder, fluster.Config{Health: brisk}, "--busy-reply-threshold", "50")
+		key := keyOf(t, f.FlusterCluster, "b")
+		_, err := f.Do(t.Context(), "GET", key) // over a connection that is there when it happens
+		require.NoError(t, err)
+		stuck := make(chan error, 1)
+		go func() {
+			_, err := f.servers[1].Try("EVAL", "while true do end", 0)
+			stuck <- err
+		}()
+		redistest.WaitFor(t, patient, func() bool {
+			_, err := f.servers[1].Try("PING")
+			return err != nil && strings.HasPrefix(err.Error(), "BUSY")
+		}, "the server is busy")
+		for ; r.Calls < 1000; r.Calls++ { // none is lost: what was refused did not run, and goes elsewhere
+			begun := time.Now()
+			_, err := f.Do(t.Context(), "INCR", key)
+			if !assert.NoError(t, err) {
+				r.Lost++
+			}
+			r.Longest = max(r.Longest, time.Since(begun))
 		}
-	}
-	waitLive(t, f.FlusterCluster, "b")
-	total := 0
-	for _, st := range f.Nodes() { // the stand-ins' share as well
-		conn := st.Pool.Get()
-		n, err := redis.Int(conn.Do("GET", key))
-		require.NoError(t, conn.Close())
-		if err == nil {
-			total += n
+		r.within(longestCall, r.Longest, "the longest call")
+		waitDown(t, f.FlusterCluster, "b")
+		f.servers[1].Do("SCRIPT", "KILL")
+		healed := time.Now()
+		require.ErrorContains(t, <-stuck, "SCRIPT KILL")
+		waitLive(t, f.FlusterCluster, "b")
+		r.back(healed, brisk.MaxWait)
+		sum := 0
+		for _, s := range f.servers {
+			n, err := redis.Int(s.Try("GET", key))
+			if !errors.Is(err, redis.ErrNil) {
+				require.NoError(t, err)
+			}
+			sum += n
 		}
-	}
-	assert.GreaterOrEqual(t, total, acked)
-	assert.LessOrEqual(t, total, acked+lost, "no INCR ran twice")
+		assert.Equal(t, r.Calls, sum, "each ran once")
+		r.onlyOut(f.FlusterCluster, "b")
+	})
 }
 
 func TestASingleSlowCommandIsNotEnough(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -134,7 +135,8 @@ func do(c *fluster.FlusterCluster, key, cmd string, args ...any) (any, error) {
 type stopwatch struct {
 	stop  chan struct{}
 	done  chan struct{}
-	worst time.Duration // owned by run until done is closed
+	once  sync.Once
+	worst atomic.Int64 // how late so far, in nanoseconds
 }
 
 func startStopwatch() *stopwatch {
@@ -152,7 +154,9 @@ func (w *stopwatch) run() {
 		due := time.Now().Add(beat)
 		select {
 		case <-tick.C:
-			w.worst = max(w.worst, time.Since(due))
+			if late := int64(time.Since(due)); late > w.worst.Load() {
+				w.worst.Store(late)
+			}
 			tick.Reset(beat)
 		case <-w.stop:
 			return
@@ -163,9 +167,16 @@ func (w *stopwatch) run() {
 // slack ends the measurement and returns by how much a bound is to be eased: what
 // is bounded takes several turns of several goroutines, and of servers.
 func (w *stopwatch) slack() time.Duration {
-	close(w.stop)
+	w.end()
+	return w.sofar()
+}
+
+// sofar is slack while the measurement goes on.
+func (w *stopwatch) sofar() time.Duration { return 10 * time.Duration(w.worst.Load()) }
+
+func (w *stopwatch) end() {
+	w.once.Do(func() { close(w.stop) })
 	<-w.done
-	return 10 * w.worst
 }
 
 // failedCall is a call of the load that ended with an error.

@@ -168,12 +168,10 @@ func classifyReply(reply redis.Error, at stage) finding {
 
 func refusal(reply redis.Error) finding {
 	switch replyCode(reply) {
-	case "LOADING", "MASTERDOWN", "MISCONF": // refuses PING as well
+	case "LOADING", "MASTERDOWN", "MISCONF", "BUSY": // refuses PING as well
 		return finding{class: health.Refusing, refused: true}
 	case "READONLY":
 		return finding{class: health.Refusing, write: true, drop: true, refused: true}
-	case "BUSY":
-		return finding{class: health.Soft, refused: true}
 	case "NOAUTH", "WRONGPASS", "DENIED":
 		return finding{class: health.Misconfigured, drop: true, refused: true}
 	case "MOVED", "ASK", "CLUSTERDOWN":

@@ -155,7 +155,7 @@ func TestWhatAServerDoesToANewConnectionIsJudged(t *testing.T) {
 		"loading":            {fail("LOADING Redis is loading"), dialFault{class: health.Refusing}, health.Refusing},
 		"no master":          {fail("MASTERDOWN Link with MASTER is down"), dialFault{class: health.Refusing}, health.Refusing},
 		"failing saves":      {fail("MISCONF Redis is configured to save"), dialFault{class: health.Refusing}, health.Refusing},
-		"a running script":   {fail("BUSY Redis is busy running a script"), dialFault{class: health.Soft}, health.Soft},
+		"a running script":   {fail("BUSY Redis is busy running a script"), dialFault{class: health.Refusing}, health.Refusing},
 		"protected mode":     {fail("DENIED Redis is running in protected mode"), dialFault{class: health.Misconfigured}, health.Misconfigured},
 		"no login":           {fail("NOAUTH Authentication required."), dialFault{class: health.Misconfigured}, health.Misconfigured},
 		"an unknown refusal": {fail("ERR no such database"), dialFault{class: health.Misconfigured}, health.Misconfigured},

@@ -65,7 +65,7 @@ var replyRows = map[string]replyRow{
 	},
 	"running script": {
 		args: []string{"--busy-reply-threshold", "20"}, upset: runForEver, cmd: []any{"GET", "k"},
-		want: replyFate{code: "BUSY", class: health.Soft, safe: true},
+		want: replyFate{code: "BUSY", class: health.Refusing, safe: true},
 	},
 	"loading": {
 		args:  []string{"--enable-debug-command", "yes", "--loading-process-events-interval-bytes", "1024"},

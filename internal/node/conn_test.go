@@ -154,7 +154,7 @@ func TestAnErrorReplyTellsOfItsNodeAndSometimesSpoilsItsConnection(t *testing.T)
 		{"READONLY You can't write against a read only replica.", health.Refusing, true},
 		{"LOADING Redis is loading the dataset in memory", health.Refusing, false},
 		{"MISCONF Redis is configured to save RDB snapshots", health.Refusing, false},
-		{"BUSY Redis is busy running a script.", health.Soft, false},
+		{"BUSY Redis is busy running a script.", health.Refusing, false},
 		{"OOM command not allowed when used memory > 'maxmemory'.", health.None, false},
 		{"WRONGTYPE Operation against a key holding the wrong kind of value", health.None, false},
 		{"ERR unknown command 'GETT'", health.None, false},

@@ -65,7 +65,7 @@ func TestAProbeSaysWhatItFound(t *testing.T) {
 		"dropped":       {(*redistest.Fake).Drop, health.Broken, health.Alive},
 		"hangs up":      {cut("PING", 0), health.Broken, health.Broken},
 		"loading":       {fail("LOADING x"), health.Refusing, health.Refusing},
-		"busy":          {fail("BUSY x"), health.Soft, health.Soft},
+		"busy":          {fail("BUSY x"), health.Refusing, health.Refusing},
 		"locked":        {fail("NOAUTH x"), health.Misconfigured, health.Misconfigured},
 		"not permitted": {fail("NOPERM x"), health.Alive, health.Alive},
 		"garbage":       {answer("garbage\r\n"), health.Soft, health.Soft},
