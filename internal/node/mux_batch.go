@@ -31,7 +31,7 @@ type Batch struct {
 	over  atomic.Pointer[chan struct{}] // closed when all have; nil unless asked for
 	idle  atomic.Bool                   // whoever told the last of them is done with it
 
-	mux    *mux // over which it goes; nil if it is answered otherwise
+	mux    *mux   // over which it goes; nil if it is answered otherwise
 	turn   uint64 // in which whoever enlisted it is to flush; 0 if somebody else does
 	inline bool   // the flush is one that does not block
 }

@@ -114,10 +114,22 @@ func (r *Router) reply(ctx context.Context, s spot, info *command.Info) (value a
 		if left := s.of.Leave(ctx, info.Name); left != nil {
 			return nil, left, false
 		}
-		return nil, node.Unanswered(r.cluster.Name(s.of.node), info.Name, err), false
+		return nil, r.left(&due{info: info, spot: s}, err), false
 	}
 	value, err = s.of.Reply(ctx, s.at, info.Name)
 	return value, unbelieved(info, err), true
+}
+
+// asked reports a command that some node was asked about.
+func (d *due) asked() bool { return d.of != nil || len(d.op.parts) > 0 }
+
+// left is the error of a command that nobody waits for any more because of err: it may
+// have been executed.
+func (r *Router) left(d *due, err error) error {
+	if d.of == nil {
+		return r.unanswered(d.op, err)
+	}
+	return node.Unanswered(r.cluster.Name(d.of.node), d.info.Name, err)
 }
 
 // batchable reports a command that may go out with those of other callers.

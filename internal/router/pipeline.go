@@ -262,6 +262,7 @@ func (c *Conn) ReceiveContext(ctx context.Context) (any, error) {
 // receive takes the next reply within ctx, or the next message of a subscription.
 // For something to be sent it waits for wait at most; zero means no limit.
 func (c *Conn) receive(ctx context.Context, wait time.Duration, message func(sub redis.Conn) (any, error)) (any, error) {
+	over := ctx.Err()
 	for {
 		next, err := c.next()
 		switch {
@@ -269,6 +270,9 @@ func (c *Conn) receive(ctx context.Context, wait time.Duration, message func(sub
 			return nil, err
 		case next.sub != nil:
 			return message(next.sub.conn)
+		case next.due && over != nil && next.one.asked(): // though the reply may be quick
+			c.abandon(over)
+			return nil, next.located(nil, c.router.left(&next.one, over))
 		case next.due:
 			return c.await(ctx, &next)
 		}
