@@ -53,6 +53,7 @@ func letter(i int) string { return string(rune('a' + i)) }
 // kill kills a server and waits until its node is out.
 func (s *site) kill(t testing.TB, i int) {
 	s.servers[i].Kill()
+	_, _ = s.Each(t.Context(), fluster.NodesNamed(letter(i)), "PING") // so that nobody has to wait for a probe
 	s.waitFor(t, letter(i), false)
 }
 

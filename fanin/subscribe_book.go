@@ -184,9 +184,10 @@ func latest(a, b time.Time) time.Time {
 	return b
 }
 
-// leave ends a footing, at once if there is no connection that it could go on over.
+// leave ends a footing after a while, or at once if its node is out and there is no
+// connection that it could go on over.
 func (b *book) leave(t topic, node string, s *footing, now time.Time) {
-	if b.confirmed(t, node) {
+	if b.live[node] || b.confirmed(t, node) {
 		s.until = now.Add(b.overlap)
 	} else {
 		s.wanted = false

@@ -158,6 +158,42 @@ func TestAKeptHomeThatIsLostIsNoNewsOfTheChannel(t *testing.T) {
 	assert.Equal(t, []Gap{{Node: "a", Topics: both, Since: second(1), Until: second(11.1)}}, s.told())
 }
 
+// Publishers may not have seen yet that the home is back.
+func TestAKeptHomeIsRestoredIfItsConnectionIsLost(t *testing.T) {
+	for name, first := range map[string]func(*story){
+		"before the move": func(s *story) {
+			s.answered("b", second(8))
+			s.cut("b")
+			assert.Equal(t, []Gap{{Node: "b", Topics: both, Since: second(8)}}, s.told())
+			s.see(20, "a", "a", "b")
+		},
+		"after the move": func(s *story) {
+			s.see(20, "a", "a", "b")
+			s.cut("b")
+			assert.Equal(t, []Gap{{Node: "b", Topics: onlyPattern, Since: second(1)}}, s.told())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := begin(t, "a", "a", "b")
+			s.connect("a", 1)
+			s.connect("b", 1)
+			s.cut("a")
+			s.see(6, "b", "b")
+			s.settle("b", 7)
+			s.told()
+			first(s)
+			s.connect("b", 21)
+			gaps := s.told()
+			require.Len(t, gaps, 1)
+			assert.Equal(t, both, gaps[0].Topics)
+			assert.Equal(t, "b", gaps[0].Node)
+			assert.Equal(t, second(21.1), gaps[0].Until)
+			s.expire(second(80))
+			assert.False(t, s.wants(channel, "b"))
+		})
+	}
+}
+
 func TestANodeThatWasDownFromTheBeginningIsAGapSinceItWasAsked(t *testing.T) {
 	s := begin(t, "b", "b")
 	s.connect("b", 1)

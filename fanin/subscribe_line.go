@@ -92,27 +92,23 @@ func (b *book) answered(node string, sent time.Time) {
 }
 
 // lost notes that the connection to a node is gone, and returns the gap that begins.
-// What was only kept for a while there makes none.
+// Where a topic is only kept for a while, it makes none until it is there again.
 func (b *book) lost(node string, cause error) (gap Gap, told bool) {
 	l := b.lines[node]
 	gap = Gap{Node: node, Cause: cause}
 	var topics []topic
 	for t, i := range b.topics {
 		s := i.footings[node]
-		if s == nil {
+		if s == nil || !l.wires[t].confirmed() {
 			continue
 		}
-		if l.wires[t].confirmed() {
-			s.since, s.cause = b.good(t, i, node), cause
-			if s.until.IsZero() {
-				topics = append(topics, t)
-				if gap.Since.IsZero() || s.since.Before(gap.Since) {
-					gap.Since = s.since
-				}
-			}
-		}
+		s.since, s.cause = b.good(t, i, node), cause
 		if !s.until.IsZero() {
-			s.wanted, s.until = false, time.Time{}
+			continue
+		}
+		topics = append(topics, t)
+		if gap.Since.IsZero() || s.since.Before(gap.Since) {
+			gap.Since = s.since
 		}
 	}
 	delete(b.lines, node)
