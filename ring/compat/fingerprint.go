@@ -13,8 +13,8 @@ import (
 // fingerprint gathers all that decides a layout, to hash it.
 type fingerprint []byte
 
-// newPrint begins the fingerprint of a placement by its name and settings.
-func newPrint(settings ...string) *fingerprint {
+// newFingerprint begins the fingerprint of a placement by its name and settings.
+func newFingerprint(settings ...string) *fingerprint {
 	f := &fingerprint{}
 	f.text("fluster ring/compat 1")
 	for _, s := range settings {

@@ -29,7 +29,7 @@ func (RedisFluster) Build(nodes []ring.Node) (ring.Ring, error) {
 	if err := check(nodes, weightless); err != nil {
 		return nil, err
 	}
-	r := &flusterRing{fingerprint: newPrint("redis-fluster").names(nodes).sum()}
+	r := &flusterRing{fingerprint: newFingerprint("redis-fluster").names(nodes).sum()}
 	for i := range nodes {
 		r.all = append(r.all, int32(i))
 	}

@@ -1,9 +1,6 @@
 package compat
 
 import (
-	"cmp"
-	"slices"
-
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/redisfluster/fluster/ring"
@@ -25,7 +22,7 @@ import (
 // name that sorts first wins. go-redis allows the empty name, and fails every
 // call for the keys that it wins; Build refuses it.
 //
-// A look-up takes time for each node that lives: some 2 ns.
+// A look-up takes time for each node that lives, some 2 ns.
 type GoRedisRing struct{}
 
 var _ ring.Placement = GoRedisRing{}
@@ -35,30 +32,31 @@ func (GoRedisRing) Build(nodes []ring.Node) (ring.Ring, error) {
 	if err := check(nodes, weightless); err != nil {
 		return nil, err
 	}
-	r := &rendezvous{nodes: make([]entrant, len(nodes))}
-	for i, n := range nodes {
-		r.nodes[i] = entrant{seed: xxhash.Sum64String(n.Name), node: int32(i)}
+	r := &rendezvous{}
+	sum := newFingerprint("go-redis Ring")
+	for _, node := range byName(nodes) {
+		r.add(xxhash.Sum64String(nodes[node].Name), node)
+		sum.text(nodes[node].Name)
 	}
-	slices.SortFunc(r.nodes, func(a, b entrant) int {
-		return cmp.Compare(nodes[a.node].Name, nodes[b.node].Name)
-	})
-	print := newPrint("go-redis Ring")
-	for _, e := range r.nodes {
-		print.text(nodes[e.node].Name)
-	}
-	r.fingerprint = print.sum()
+	r.fingerprint = sum.sum()
 	return r, nil
 }
 
-// entrant is a node that takes part in a rendezvous.
-type entrant struct {
-	seed uint64 // hash of its name
-	node int32
+// entrants take part in a rendezvous, in the order of their names.
+type entrants struct {
+	seeds []uint64 // hashes of their names
+	nodes []int32  // their positions
 }
 
-// rendezvous is the ring of [GoRedisRing], sorted by name.
+func (e *entrants) add(seed uint64, node int32) {
+	e.seeds = append(e.seeds, seed)
+	e.nodes = append(e.nodes, node)
+}
+
+// rendezvous is the ring of [GoRedisRing].
 type rendezvous struct {
-	nodes       []entrant
+	entrants
+
 	fingerprint uint64
 }
 
@@ -69,24 +67,30 @@ func (r *rendezvous) Fingerprint() uint64 { return r.fingerprint }
 func (r *rendezvous) View(live []bool) ring.View {
 	checkLive(live, len(r.nodes))
 	if live == nil {
-		return entrants(r.nodes)
+		return &r.entrants
 	}
-	return entrants(slices.DeleteFunc(slices.Clone(r.nodes), func(e entrant) bool { return !live[e.node] }))
-}
-
-// entrants are the nodes that live.
-type entrants []entrant
-
-// Locate implements [ring.View].
-func (e entrants) Locate(key string) int {
-	h := xxhash.Sum64String(ring.HashTag(key))
-	winner, best := int32(-1), uint64(0)
-	for i := range e {
-		if lot := drawLot(h ^ e[i].seed); lot > best || winner < 0 {
-			winner, best = e[i].node, lot
+	v := &entrants{}
+	for i, node := range r.nodes {
+		if live[node] {
+			v.add(r.seeds[i], node)
 		}
 	}
-	return int(winner)
+	return v
+}
+
+// Locate implements [ring.View].
+func (e *entrants) Locate(key string) int {
+	if len(e.seeds) == 0 {
+		return -1
+	}
+	h := xxhash.Sum64String(ring.HashTag(key))
+	winner, best := 0, drawLot(h^e.seeds[0])
+	for i := 1; i < len(e.seeds); i++ {
+		if lot := drawLot(h ^ e.seeds[i]); lot > best {
+			winner, best = i, lot
+		}
+	}
+	return int(e.nodes[winner])
 }
 
 // drawLot is the xorshift64* generator of S. Vigna.

@@ -71,8 +71,8 @@ func (j Jedis) Build(nodes []ring.Node) (ring.Ring, error) {
 	if j.Tags {
 		v.part = javaTag
 	}
-	print := newPrint("Jedis", j.Hash, fmt.Sprint(j.Tags)).places(v.circle.points, nodes).sum()
-	return &fixed{view: v, nodes: len(nodes), fingerprint: print}, nil
+	sum := newFingerprint("Jedis", j.Hash, fmt.Sprint(j.Tags)).places(v.circle.points, nodes).sum()
+	return &fixed{view: v, nodes: len(nodes), fingerprint: sum}, nil
 }
 
 // points returns the points of all shards, in ascending order, and those at one

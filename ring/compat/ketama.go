@@ -30,8 +30,7 @@ func ketamaCircle(members []member, hashes func(weight, total uint64, nodes int)
 // packed above low: the MD5 of "label-0", "label-1" and so on is four points each,
 // its four words in little-endian order.
 func ketamaPoints(packed []uint64, label string, hashes int, low uint64) []uint64 {
-	text := append(make([]byte, 0, len(label)+12), label...)
-	text = append(text, '-')
+	text := labelText(label, '-')
 	for k := range hashes {
 		sum := md5.Sum(strconv.AppendInt(text, int64(k), 10))
 		for i := 0; i < len(sum); i += 4 {
@@ -39,6 +38,12 @@ func ketamaPoints(packed []uint64, label string, hashes int, low uint64) []uint6
 		}
 	}
 	return packed
+}
+
+// labelText returns a label and a separator, with room for a number behind them.
+func labelText(label string, separator byte) []byte {
+	text := make([]byte, 0, len(label)+21)
+	return append(append(text, label...), separator)
 }
 
 // hashMD5 is the hash of ketama: the first word of the MD5, in little-endian order.

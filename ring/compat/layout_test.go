@@ -104,15 +104,15 @@ func TestOnlyTheRatiosOfWeightsCountWherePeersDivide(t *testing.T) {
 		"predis": compat.Predis{}, "predis/ketama": compat.Predis{Ketama: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			print := func(weights ...int) uint64 {
+			mark := func(weights ...int) uint64 {
 				nodes := nodesOf(len(weights))
 				for i, w := range weights {
 					nodes[i].Weight = w
 				}
 				return build(t, p, nodes).Fingerprint()
 			}
-			assert.Equal(t, print(1, 2, 3), print(100, 200, 300))
-			assert.NotEqual(t, print(1, 2, 3), print(100, 200, 400))
+			assert.Equal(t, mark(1, 2, 3), mark(100, 200, 300))
+			assert.NotEqual(t, mark(1, 2, 3), mark(100, 200, 400))
 		})
 	}
 }

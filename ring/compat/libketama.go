@@ -30,11 +30,11 @@ func (Libketama) Build(nodes []ring.Node) (ring.Ring, error) {
 	}
 	lay := func(m []member) ring.View { return &onCircle{wholeKey, hashMD5, ketamaCircle(m, libketamaHashCount)} }
 	all := &onCircle{wholeKey, hashMD5, ketamaCircle(members(nodes, nil), libketamaHashCount)}
-	print := newPrint("libketama")
-	print.sortedWeights(nodes, exactFloat32)
+	sum := newFingerprint("libketama")
+	sum.sortedWeights(nodes, exactFloat32)
 	return &relaid{
 		nodes: slices.Clone(nodes), all: all, lay: lay,
-		fingerprint: print.places(all.circle.points, nodes).sum(),
+		fingerprint: sum.places(all.circle.points, nodes).sum(),
 	}, nil
 }
 

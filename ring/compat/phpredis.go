@@ -53,12 +53,12 @@ func (p PhpRedis) Build(nodes []ring.Node) (ring.Ring, error) {
 	if err := check(nodes, weightless); err != nil {
 		return nil, err
 	}
-	print := newPrint("phpredis", p.Algorithm)
+	sum := newFingerprint("phpredis", p.Algorithm)
 	if !p.Consistent {
-		return &fixed{&stretches{hash, uint64(len(nodes))}, len(nodes), print.names(nodes).sum()}, nil
+		return &fixed{&stretches{hash, uint64(len(nodes))}, len(nodes), sum.names(nodes).sum()}, nil
 	}
 	circle := ketamaCircle(members(nodes, nil), func(uint64, uint64, int) int { return phpRedisHashes })
-	return &fixed{&onCircle{phpTag, hash, circle}, len(nodes), print.places(circle.points, nodes).sum()}, nil
+	return &fixed{&onCircle{phpTag, hash, circle}, len(nodes), sum.places(circle.points, nodes).sum()}, nil
 }
 
 // hashCRC32Raw is the CRC-32 of zlib without the inversion at its end, which

@@ -46,12 +46,12 @@ func (p Predis) Build(nodes []ring.Node) (ring.Ring, error) {
 		}
 	}
 	all := p.lay(members(nodes, nil))
-	print := newPrint("Predis", fmt.Sprint(p.Ketama))
-	print.sortedWeights(nodes, exactFloat64)
+	sum := newFingerprint("Predis", fmt.Sprint(p.Ketama))
+	sum.sortedWeights(nodes, exactFloat64)
 	return &relaid{
 		nodes: nodes, all: all,
 		lay:         func(m []member) ring.View { return p.lay(m) },
-		fingerprint: print.places(all.circle.points, nodes).sum(),
+		fingerprint: sum.places(all.circle.points, nodes).sum(),
 	}, nil
 }
 
@@ -84,7 +84,7 @@ func (p Predis) lay(members []member) *onCircle {
 // predisPoints appends the points of a node of the HashRing: the CRC-32 of
 // "label:0", "label:1" and so on, each packed above low.
 func predisPoints(packed []uint64, label string, count int, low uint64) []uint64 {
-	text := append([]byte(label), ':')
+	text := labelText(label, ':')
 	for k := range count {
 		at := crc32.ChecksumIEEE(strconv.AppendInt(text, int64(k), 10))
 		packed = append(packed, uint64(at)<<32|low)

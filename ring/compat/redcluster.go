@@ -23,7 +23,7 @@ func (RedCluster) Build(nodes []ring.Node) (ring.Ring, error) {
 	return &fixed{
 		view:        byCRC32(len(nodes)),
 		nodes:       len(nodes),
-		fingerprint: newPrint("Red Cluster").names(nodes).sum(),
+		fingerprint: newFingerprint("Red Cluster").names(nodes).sum(),
 	}, nil
 }
 

@@ -55,14 +55,14 @@ func (r RedisRb) Build(nodes []ring.Node) (ring.Ring, error) {
 	}
 	packed := make([]uint64, 0, redisRbPoints*len(nodes))
 	for i, n := range nodes {
-		text := append([]byte(n.Name), ':')
+		text := labelText(n.Name, ':')
 		for k := range redisRbPoints {
 			at := pointOf(strconv.AppendInt(text, int64(k), 10))
 			packed = append(packed, uint64(at)<<32|uint64(i))
 		}
 	}
 	ring := &rubyRing{nodes: len(nodes), points: slices.Clip(sorted32(packed))}
-	ring.fingerprint = newPrint("redis-rb", kind).places(ring.points, nodes).sum()
+	ring.fingerprint = newFingerprint("redis-rb", kind).places(ring.points, nodes).sum()
 	ring.all = ring.view(ring.points, 0)
 	return ring, nil
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/redisfluster/fluster/ring/compat"
 )
 
-// The part of a key that counts goes where the key goes. Of a thousand nodes, another
+// The part of a key that counts goes where the key goes. Of 300 nodes, another
 // part would hardly go there too.
 func TestThePartOfAKeyThatCounts(t *testing.T) {
 	braces := compat.Twemproxy{HashTag: "{}", Hash: "md5"}
@@ -55,7 +55,7 @@ func TestThePartOfAKeyThatCounts(t *testing.T) {
 		"red-cluster: none":                         {compat.RedCluster{}, "{a}b", "{a}b"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			v := build(t, tt.p, nodesOf(1000)).View(nil)
+			v := build(t, tt.p, nodesOf(300)).View(nil)
 			others := 0
 			for _, wrap := range []string{"", "other", strings.Repeat("x", 50), tt.part + "!", "y"} {
 				if v.Locate(wrap) != v.Locate(tt.key) {
@@ -74,7 +74,7 @@ func TestThePartOfAKeyThatCounts(t *testing.T) {
 			if _, ok := tt.p.(compat.Jedis); ok {
 				plain = compat.Jedis{}
 			}
-			assert.Equal(t, build(t, plain, nodesOf(1000)).View(nil).Locate(tt.part), v.Locate(tt.key))
+			assert.Equal(t, build(t, plain, nodesOf(300)).View(nil).Locate(tt.part), v.Locate(tt.key))
 		})
 	}
 }

@@ -74,11 +74,11 @@ func (t Twemproxy) Build(nodes []ring.Node) (ring.Ring, error) {
 		return nil, fmt.Errorf("compat: nodes: their weights are %d in all, at most %d are possible", total, uint32(math.MaxUint32))
 	}
 	all := lay(members(nodes, nil))
-	print := t.fingerprint(nodes, all)
+	sum := t.fingerprint(nodes, all)
 	if !t.AutoEject {
-		return &fixed{view: all, nodes: len(nodes), fingerprint: print}, nil
+		return &fixed{view: all, nodes: len(nodes), fingerprint: sum}, nil
 	}
-	return &relaid{nodes: slices.Clone(nodes), all: all, lay: lay, fingerprint: print}, nil
+	return &relaid{nodes: slices.Clone(nodes), all: all, lay: lay, fingerprint: sum}, nil
 }
 
 // setDefaults fills in what is not set.
@@ -195,7 +195,7 @@ func (v *modula) Locate(key string) int {
 
 // fingerprint sums up what decides the layout, under any set of servers that live.
 func (t Twemproxy) fingerprint(nodes []ring.Node, all ring.View) uint64 {
-	f := newPrint("twemproxy", t.Hash, t.Distribution, t.HashTag, fmt.Sprint(t.AutoEject))
+	f := newFingerprint("twemproxy", t.Hash, t.Distribution, t.HashTag, fmt.Sprint(t.AutoEject))
 	v, ketama := all.(*onCircle)
 	if !ketama {
 		sorted := make([]ring.Node, 0, len(nodes))
