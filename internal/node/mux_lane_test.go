@@ -144,3 +144,18 @@ func TestWhatIsSaidOfALoneCallOnABrokenConnectionIsTrue(t *testing.T) {
 		}
 	}
 }
+
+func TestALoneCallTakesNoAllocationButForItsReply(t *testing.T) {
+	w := watchURL(t, redistest.Start(t).URL(), "")
+	set, get := []any{"k", "0123456789"}, []any{"k"}
+	ctx := context.Background()
+	call := func(cmd string, args []any) func() {
+		return func() {
+			if _, _, err := w.Do(ctx, cmd, args); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	assert.Zero(t, testing.AllocsPerRun(200, call("SET", set)))
+	assert.LessOrEqual(t, testing.AllocsPerRun(200, call("GET", get)), 1.0)
+}
