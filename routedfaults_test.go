@@ -36,10 +36,15 @@ func atOnce(n int, f func(goroutine int) bool) (stop func()) {
 }
 
 func TestRow01RoutedReadsSurviveAKill(t *testing.T) {
+	r := beginTrial(t, 1, "a node dies twice: reads by Do", "kill -9")
 	f := openFleet(t, 3, "&read_timeout=2s", fluster.Config{})
-	var calls atomic.Int64
+	var calls, longest atomic.Int64
 	stop := atOnce(callers, func(g int) bool {
+		begun := time.Now()
 		_, err := f.Do(t.Context(), "GET", fmt.Sprintf("key:%d:%d", g, calls.Add(1)%1000))
+		if took := int64(time.Since(begun)); took > longest.Load() {
+			longest.Store(took)
+		}
 		return assert.NoError(t, err, "no read fails")
 	})
 	defer stop()
@@ -52,6 +57,9 @@ func TestRow01RoutedReadsSurviveAKill(t *testing.T) {
 		waitLive(t, f.FlusterCluster, "b")
 	}
 	awaitMore(t, &calls, 3000)
+	stop()
+	r.Calls, r.Longest = int(calls.Load()), time.Duration(longest.Load())
+	r.within(longestCall, r.Longest, "the longest call") // though one read may take two seconds
 }
 
 func awaitMore(t *testing.T, calls *atomic.Int64, n int64) {

@@ -15,13 +15,19 @@ import (
 
 func TestRow08AFreezeUnderSharedLoadFailsEachCallerAtMostOnce(t *testing.T) {
 	const limit = 200 * time.Millisecond
-	f := openFleet(t, 3, "&read_timeout=200ms&dial_timeout=200ms", fluster.Config{})
-	var calls atomic.Int64
+	r := beginTrial(t, 8, "a node freezes: shared connections", "SIGSTOP")
+	f := r.fleet(3, builders[1], fluster.Config{Health: brisk})
+	var calls, longest atomic.Int64
 	var failed [64]atomic.Int64
 	stop := atOnce(len(failed), func(g int) bool {
+		begun := time.Now()
 		_, err := f.Do(t.Context(), "INCR", fmt.Sprintf("n:%d:%d", g, calls.Add(1)%100))
+		if took := int64(time.Since(begun)); took > longest.Load() {
+			longest.Store(took)
+		}
 		if err != nil {
 			failed[g].Add(1)
+			r.said.print(err)
 			assert.NotEqual(t, fluster.SafeToRetry(err), fluster.MaybeExecuted(err), "%v", err)
 		}
 		return true
@@ -35,9 +41,16 @@ func TestRow08AFreezeUnderSharedLoadFailsEachCallerAtMostOnce(t *testing.T) {
 	t.Log("down after", time.Since(begun), "of a limit of", limit)
 	awaitMore(t, &calls, 10_000)
 	b.Cont()
+	healed := time.Now()
 	waitLive(t, f.FlusterCluster, "b")
+	r.back(healed, brisk.MaxWait)
 	awaitMore(t, &calls, 10_000)
+	stop()
+	r.Calls, r.Longest = int(calls.Load()), time.Duration(longest.Load())
+	r.within(longestCall, r.Longest, "the longest call")
+	r.onlyOut(f.FlusterCluster, "b")
 	for g := range failed {
+		r.Lost += int(failed[g].Load())
 		assert.LessOrEqual(t, failed[g].Load(), int64(1), "caller %d", g)
 	}
 }

@@ -139,6 +139,7 @@ var cuts = map[string]cutAfter{
 }
 
 func TestRow23WhatIsSafeToRetryWasNeverExecutedWhereverTheConnectionIsCut(t *testing.T) {
+	row := redistest.Faults(t, 23, "a connection is cut at each byte: calls of a pool's connection", "a fake server that counts")
 	for _, work := range works {
 		for name, cut := range cuts {
 			t.Run(work.name+", cut in the "+name, func(t *testing.T) {
@@ -152,6 +153,7 @@ func TestRow23WhatIsSafeToRetryWasNeverExecutedWhereverTheConnectionIsCut(t *tes
 						}
 						failures++
 					}
+					row.Calls, row.Lost = row.Calls+failures+1, row.Lost+failures
 					assert.Greater(t, failures, 3, "cuts that broke something")
 				})
 			})

@@ -97,6 +97,7 @@ func TestAReplyAsLargeAsAllowedIsRead(t *testing.T) {
 
 func TestRow3AfterARestartNoCallFailsOnAnIdleConnection(t *testing.T) {
 	const idle, calls = 20, 40
+	row := redistest.Faults(t, 3, "idle connections are cut: over TCP, a Unix socket and TLS", "kill -9, SHUTDOWN, CLIENT KILL")
 	for name, restart := range map[string]func(s *redistest.Server){
 		"restarted":    (*redistest.Server).Restart,
 		"CLIENT KILL":  func(s *redistest.Server) { s.Do("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes") },
@@ -113,6 +114,7 @@ func TestRow3AfterARestartNoCallFailsOnAnIdleConnection(t *testing.T) {
 					rc := w.Pool().Get()
 					requireHealthy(t, rc, i)
 					require.NoError(t, rc.Close())
+					row.Calls++
 				}
 				if name == "left in idle" {
 					assert.Equal(t, idle, w.Pool().IdleCount())

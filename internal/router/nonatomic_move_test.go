@@ -135,12 +135,15 @@ func moveWithCut(t *testing.T, users bool, at string, cut func(f []*redistest.Fa
 }
 
 func TestRow23AnItemIsNeverLostBetweenTwoNodesWhereverTheirConnectionsAreCut(t *testing.T) {
+	row := redistest.Faults(t, 23, "a connection is cut at each byte: a move between two nodes", "a fake server that counts")
 	for _, users := range []bool{false, true} {
 		t.Run(fmt.Sprint("a user's pools ", users), func(t *testing.T) {
 			failures := 0
 			try := func(at string, cut func(f []*redistest.Fake)) {
+				row.Calls++
 				if moveWithCut(t, users, at, cut) {
 					failures++
+					row.Lost++
 				}
 			}
 			for n, longest := range []int{240, 80} {

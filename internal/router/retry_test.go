@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/gomodule/redigo/redis"
 	"github.com/stretchr/testify/assert"
@@ -208,9 +209,9 @@ func cutAt(t *testing.T, s scenario, path, at string, cut func(f *redistest.Fake
 	f := []*forgetful{newForgetful(t), newForgetful(t)}
 	var pools []*redis.Pool
 	for _, one := range f {
-		pool := one.Pool(redistest.PoolOptions{})
+		pool := one.Pool(redistest.PoolOptions{Connect: 20 * time.Second})
 		if path != users {
-			pool = poolOf(t, one.Addr(), "")
+			pool = poolOf(t, one.Addr(), "dial_timeout=20s")
 		}
 		pools = append(pools, pool)
 	}
@@ -241,6 +242,7 @@ func cutAt(t *testing.T, s scenario, path, at string, cut func(f *redistest.Fake
 }
 
 func TestRow23WhatIsSaidOfACutCallIsTrueAtEachByte(t *testing.T) {
+	row := redistest.Faults(t, 23, "a connection is cut at each byte: routed calls", "a fake server that counts")
 	for name, s := range scenarios {
 		for _, path := range []string{own, shared, users} {
 			if path == shared && !s.shares {
@@ -251,16 +253,20 @@ func TestRow23WhatIsSaidOfACutCallIsTrueAtEachByte(t *testing.T) {
 				if path == users {
 					step = 5 // all that was tried may have run there
 				}
+				note := func(failed bool) {
+					if row.Calls++; failed {
+						row.Lost++
+					}
+					sawFailure = sawFailure || failed
+				}
 				for n := 1; n <= s.longest(); n += step {
 					at := fmt.Sprintf("request cut after %d bytes", n)
-					failed := cutAt(t, s, path, at, func(f *redistest.Fake) { f.CutRequests(n) })
-					sawFailure = sawFailure || failed
+					note(cutAt(t, s, path, at, func(f *redistest.Fake) { f.CutRequests(n) }))
 				}
 				for _, cmd := range s.cmds {
 					for n := range 8 {
 						at := fmt.Sprintf("reply to %s cut after %d bytes", cmd, n)
-						failed := cutAt(t, s, path, at, func(f *redistest.Fake) { f.CutReply(cmd, n) })
-						sawFailure = sawFailure || failed
+						note(cutAt(t, s, path, at, func(f *redistest.Fake) { f.CutReply(cmd, n) }))
 					}
 				}
 				assert.True(t, sawFailure || name == "a read", "no cut was felt")
