@@ -69,7 +69,7 @@ func (opt option) read(name, text string) (rest string, err error) {
 	*opt.to = text[:end]
 	switch {
 	case !given || end == 0:
-		return "", fmt.Errorf("the option %s needs a value: %s=...", name, name)
+		return "", fmt.Errorf("the option %s needs a value, as in %s=VALUE", name, name)
 	case opt.length > 0 && end < opt.length:
 		return "", fmt.Errorf("the option %s needs a value of %d bytes", name, opt.length)
 	case opt.oneOf != nil && !slices.Contains(opt.oneOf, *opt.to):

@@ -49,7 +49,7 @@ func TestAWrongSpecIsToldWhatWouldBeRight(t *testing.T) {
 		"balanced:x":               "it has no options",
 		"go-redis:tag":             "it has no options",
 		"twemproxy:hash=sha1":      `Twemproxy.Hash: there is no "sha1"`,
-		"twemproxy:hash":           "the option hash needs a value: hash=...",
+		"twemproxy:hash":           "the option hash needs a value, as in hash=VALUE",
 		"twemproxy:hash=":          "the option hash needs a value",
 		"twemproxy:tag={":          "the option tag needs a value of 2 bytes",
 		"twemproxy:tag={}}":        "neither a comma nor the end",

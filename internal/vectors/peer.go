@@ -3,6 +3,7 @@ package vectors
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -127,15 +128,10 @@ func (c column) flag(name string) (bool, error) {
 
 // known checks that a column has no options but these.
 func (c column) known(names ...string) error {
-	left := make(map[string]any)
-	for name, v := range c.Options {
-		left[name] = v
-	}
-	for _, name := range names {
-		delete(left, name)
-	}
-	for name := range left {
-		return fmt.Errorf("what is the option %q?", name)
+	for name := range c.Options {
+		if !slices.Contains(names, name) {
+			return fmt.Errorf("the option %q is not known", name)
+		}
 	}
 	return nil
 }

@@ -133,7 +133,7 @@ func TestASetThatCannotBeCheckedSaysWhy(t *testing.T) {
 		"there is no placement for":                with("redis-fluster 0.1.1", "memcached"),
 		`there is no node set "p4"`:                with(`"nodes": "p3"`, `"nodes": "p4"`),
 		"no node 3 that could be down":             with("[0]", "[3]"),
-		`what is the option "replicas"`:            with(`"nodes": "p3"`, `"nodes": "p3", "options": {"replicas": 7}`),
+		`the option "replicas" is not known`:       with(`"nodes": "p3"`, `"nodes": "p3", "options": {"replicas": 7}`),
 		"the table has no head":                    table(""),
 		"the table has no rows":                    table("key_hex,n3,n3_d0\n"),
 		"no column key_hex":                        table("key,n3,n3_d0\n6869,0,1\n"),

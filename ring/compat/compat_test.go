@@ -94,7 +94,7 @@ func someKeys(n int) []string {
 			}
 			keys[i] = string(raw)
 		case 3:
-			keys[i] = strings.Repeat("{}x\n", r.IntN(5))[r.IntN(1):]
+			keys[i] = strings.Repeat("{}x\n", r.IntN(5))
 		}
 	}
 	return keys

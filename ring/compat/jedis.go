@@ -109,8 +109,8 @@ func javaTag(key string) string {
 	}
 	for rest := key; rest != ""; {
 		line, after := cutJavaLine(rest)
-		if open := strings.IndexByte(line, '{'); open >= 0 {
-			if tag, ok := shortestTag(line[open+1:]); ok {
+		if _, behind, open := strings.Cut(line, "{"); open {
+			if tag, ok := shortestTag(behind); ok {
 				return tag
 			}
 		}

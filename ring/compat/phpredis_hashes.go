@@ -35,11 +35,11 @@ var phpHashes = map[string]func(string) uint64{
 	"crc32b":     func(s string) uint64 { return reversed(crc32.ChecksumIEEE(bytesOf(s))) },
 	"crc32c":     func(s string) uint64 { return reversed(crc32.Checksum(bytesOf(s), castagnoli)) },
 	"adler32":    func(s string) uint64 { return reversed(adler32.Checksum(bytesOf(s))) },
-	"fnv132":     func(s string) uint64 { return reversed(fnv132(s)) },
-	"fnv1a32":    func(s string) uint64 { return reversed(fnv1a32(s)) },
-	"fnv164":     func(s string) uint64 { return bits.ReverseBytes64(fnv164(s)) },
-	"fnv1a64":    func(s string) uint64 { return bits.ReverseBytes64(fnv1a64(s)) },
-	"joaat":      func(s string) uint64 { return reversed(joaat(s)) },
+	"fnv132":     func(s string) uint64 { return reversed(fnv1[uint32, uint8](s, fnvOffset32, fnvPrime32)) },
+	"fnv1a32":    func(s string) uint64 { return reversed(fnv1a[uint32, uint8](s, fnvOffset32, fnvPrime32)) },
+	"fnv164":     func(s string) uint64 { return bits.ReverseBytes64(fnv1[uint64, uint8](s, fnvOffset64, fnvPrime64)) },
+	"fnv1a64":    func(s string) uint64 { return bits.ReverseBytes64(fnv1a[uint64, uint8](s, fnvOffset64, fnvPrime64)) },
+	"joaat":      func(s string) uint64 { return reversed(oneAtATime[uint8](s)) },
 	"murmur3a":   func(s string) uint64 { return reversed(murmur3.StringSum32(s)) },
 	"murmur3f":   func(s string) uint64 { h, _ := murmur3.StringSum128(s); return bits.ReverseBytes64(h) },
 	"xxh64":      func(s string) uint64 { return bits.ReverseBytes64(xxhash.Sum64String(s)) },
@@ -71,55 +71,3 @@ var bzip2Table = func() (table [256]uint32) {
 	}
 	return table
 }()
-
-// The hashes of hash/fnv would have to be allocated.
-
-const (
-	fnvOffset64 = 0xcbf29ce484222325
-	fnvPrime64  = 0x00000100000001b3
-)
-
-func fnv132(s string) uint32 {
-	h := uint32(fnvOffset32)
-	for i := range len(s) {
-		h = h*fnvPrime32 ^ uint32(s[i])
-	}
-	return h
-}
-
-func fnv1a32(s string) uint32 {
-	h := uint32(fnvOffset32)
-	for i := range len(s) {
-		h = (h ^ uint32(s[i])) * fnvPrime32
-	}
-	return h
-}
-
-func fnv164(s string) uint64 {
-	h := uint64(fnvOffset64)
-	for i := range len(s) {
-		h = h*fnvPrime64 ^ uint64(s[i])
-	}
-	return h
-}
-
-func fnv1a64(s string) uint64 {
-	h := uint64(fnvOffset64)
-	for i := range len(s) {
-		h = (h ^ uint64(s[i])) * fnvPrime64
-	}
-	return h
-}
-
-// joaat is the one-at-a-time hash of R. Jenkins.
-func joaat(s string) uint32 {
-	h := uint32(0)
-	for i := range len(s) {
-		h += uint32(s[i])
-		h += h << 10
-		h ^= h >> 6
-	}
-	h += h << 3
-	h ^= h >> 11
-	return h + h<<15
-}

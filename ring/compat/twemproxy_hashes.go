@@ -12,82 +12,28 @@ import (
 // src/hashkit. All are 32 bits wide in the end.
 //
 // On ARM, char is unsigned: there twemproxy places keys with bytes beyond ASCII
-// elsewhere, under the functions that use signed and signed64.
+// elsewhere, under the functions that take an int8 here.
 
 var twemproxyHashes = map[string]func(string) uint32{
-	"one_at_a_time": oneAtATime,
+	"one_at_a_time": oneAtATime[int8],
 	"md5":           func(s string) uint32 { return uint32(hashMD5(s)) },
 	"crc16":         crc16Unmasked,
 	"crc32":         func(s string) uint32 { return crc32.ChecksumIEEE(bytesOf(s)) >> 16 & 0x7fff },
 	"crc32a":        func(s string) uint32 { return crc32.ChecksumIEEE(bytesOf(s)) },
-	"fnv1_64":       fnv1Of64,
-	"fnv1a_64":      fnv1aOf64,
-	"fnv1_32":       fnv1Of32,
-	"fnv1a_32":      fnv1aOf32,
+	"fnv1_64":       func(s string) uint32 { return uint32(fnv1[uint64, int8](s, fnvOffset64, fnvPrime64)) },
+	"fnv1a_64":      fnv1aCut,
+	"fnv1_32":       func(s string) uint32 { return fnv1[uint32, int8](s, fnvOffset32, fnvPrime32) },
+	"fnv1a_32":      func(s string) uint32 { return fnv1a[uint32, int8](s, fnvOffset32, fnvPrime32) },
 	"hsieh":         hsieh,
 	"murmur":        murmur2,
 	"jenkins":       jenkins,
 }
 
-// signed is a byte as C extends it to 32 bits if char is signed.
-func signed(b byte) uint32 { return uint32(int32(int8(b))) }
-
-// signed64 is a byte as C extends it to 64 bits if char is signed.
-func signed64(b byte) uint64 { return uint64(int64(int8(b))) }
-
-// fnv1aOf64 is what twemproxy calls FNV-1a-64: it keeps only the lower 32 bits all
+// fnv1aCut is what twemproxy calls FNV-1a-64: it keeps only the lower 32 bits all
 // along. For ASCII these are the lower 32 bits of the true hash.
-func fnv1aOf64(s string) uint32 {
-	h := uint32(0x84222325)
-	for i := range len(s) {
-		h = (h ^ signed(s[i])) * 0x1b3
-	}
-	return h
-}
-
-// fnv1Of64 is the lower half of FNV-1-64 with signed bytes.
-func fnv1Of64(s string) uint32 {
-	h := uint64(0xcbf29ce484222325)
-	for i := range len(s) {
-		h = h*0x100000001b3 ^ signed64(s[i])
-	}
-	return uint32(h)
-}
-
-const (
-	fnvOffset32 = 0x811c9dc5
-	fnvPrime32  = 0x01000193
-)
-
-// fnv1Of32 is FNV-1-32 with signed bytes.
-func fnv1Of32(s string) uint32 {
-	h := uint32(fnvOffset32)
-	for i := range len(s) {
-		h = h*fnvPrime32 ^ signed(s[i])
-	}
-	return h
-}
-
-// fnv1aOf32 is FNV-1a-32 with signed bytes.
-func fnv1aOf32(s string) uint32 {
-	h := uint32(fnvOffset32)
-	for i := range len(s) {
-		h = (h ^ signed(s[i])) * fnvPrime32
-	}
-	return h
-}
-
-// oneAtATime is the hash of R. Jenkins of that name, with signed bytes.
-func oneAtATime(s string) uint32 {
-	h := uint32(0)
-	for i := range len(s) {
-		h += signed(s[i])
-		h += h << 10
-		h ^= h >> 6
-	}
-	h += h << 3
-	h ^= h >> 11
-	return h + h<<15
+func fnv1aCut(s string) uint32 {
+	const lower = 1<<32 - 1
+	return fnv1a[uint32, int8](s, fnvOffset64&lower, fnvPrime64&lower)
 }
 
 // crc16Unmasked is a CRC-16 (XMODEM) in a register of 32 bits whose upper half is
@@ -113,7 +59,7 @@ func hsieh(s string) uint32 {
 	case 3:
 		h += uint32(binary.LittleEndian.Uint16(b))
 		h ^= h << 16
-		h ^= signed(b[2]) << 18
+		h ^= uint32(int8(b[2])) << 18
 		h += h >> 11
 	case 2:
 		h += uint32(binary.LittleEndian.Uint16(b))
