@@ -37,7 +37,8 @@
 // for its keys fail at once until it is back, as they do at the peer; only when no
 // node lives does Locate return -1. To share nodes with a peer means to share its
 // judgement of them too: a client that moves keys of a node that another still
-// reaches writes where that one does not read.
+// reaches writes where that one does not read. [Fixed] keeps any placement's keys where
+// they are.
 //
 // How evenly keys are shared: the largest share, in units of the mean, of 100,000
 // keys (user:0 to user:99999; in brackets random ones) on 5 and on 100 nodes called

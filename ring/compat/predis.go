@@ -21,7 +21,8 @@ import (
 //
 // The ring is laid out anew without the nodes that are out, as if they had been
 // removed; the share of each is rounded again, so that a few keys of others may
-// move too. Predis itself does not fail over: there, such calls fail.
+// move too. Predis itself does not fail over: there, such calls fail, for which
+// there is [Fixed].
 //
 // PHP 8.4 rounds otherwise, which changes the HashRing for weights that come to
 // exactly half a point.

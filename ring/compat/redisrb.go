@@ -28,7 +28,8 @@ import (
 //
 // The points of nodes that are out are taken away, as if the nodes had been removed,
 // so that only their keys move. (A point that two nodes share goes with either.)
-// Redis::Distributed itself does not fail over: there, such calls fail.
+// Redis::Distributed itself does not fail over: there, such calls fail, for which there
+// is [Fixed].
 type RedisRb struct {
 	// Generation is 4 for redis-rb up to 4.8, 5 for redis-rb 5 with redis-client up
 	// to 0.20, and 6 for redis-rb 5 and 6 with redis-client 0.21 or later. Zero means
