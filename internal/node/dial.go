@@ -73,7 +73,7 @@ func bind(ctx, over context.Context) (context.Context, func()) {
 // proves nothing, since the kernel accepts for a server that is stopped, full
 // or locked. The PING also ends with ctx.
 func (n *Node) open(ctx context.Context) (redis.Conn, error) {
-	rc, err := n.dialPool(ctx)
+	rc, err := n.dialUsers(ctx)
 	if err != nil {
 		return nil, withoutArguments(err)
 	}
@@ -83,6 +83,7 @@ func (n *Node) open(ctx context.Context) (redis.Conn, error) {
 	if _, ours := rc.(*ownConn); ours { // its dial has pinged
 		return rc, nil
 	}
+	rc = &unguarded{Conn: rc}
 	late := &lateError{"no answer to PING within " + n.timeout.String()}
 	ctx, cancel := context.WithTimeoutCause(ctx, n.timeout, late)
 	defer cancel()
