@@ -2,6 +2,7 @@ package fluster_test
 
 import (
 	"fmt"
+	"maps"
 	"testing"
 	"time"
 
@@ -85,7 +86,7 @@ func (r *trial) meet(f *fleet, within time.Duration, forgets bool, cause, mend f
 	l := startLoad(r.t, f.FlusterCluster, callers)
 	fault, healed := faultUnder(r.t, l, f, cause, mend)
 	r.back(healed, brisk.MaxWait)
-	assert.Equal(r.t, before, homes(r.t, f.FlusterCluster), "every key is at home again")
+	assert.True(r.t, maps.Equal(before, homes(r.t, f.FlusterCluster)), "every key is at home again")
 	l.goOn(r.t, 5000)
 	failed := r.ended(f, l, forgets)
 	requireOnceEach(r.t, incident{failed, fault, r.slack()}, within)

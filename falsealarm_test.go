@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -47,42 +48,55 @@ func doContext(ctx context.Context, c *fluster.FlusterCluster, key, cmd string, 
 }
 
 func TestRow46CancelledAndExpiredContextsAreNoEvidence(t *testing.T) {
-	f := startFleet(t, 3, quick, fluster.Config{})
-	cancelled, cancel := context.WithCancel(t.Context())
-	cancel()
-	inParallel(1000, func(i int) {
-		_, err := doContext(cancelled, f.FlusterCluster, fmt.Sprintf("before:%d", i), "INCR")
-		assert.ErrorIs(t, err, context.Canceled)
-	})
-	executed := 0
-	for _, s := range f.servers {
-		executed += s.Executed("incr")
-	}
-	assert.Zero(t, executed, "commands of contexts that were cancelled before")
+	eachBuilder(t, 46, "callers leave", "contexts cancelled before and during, deadlines of 1 ms", func(r *trial, builder string) {
+		f := r.fleet(3, builder, fluster.Config{Health: brisk})
+		cancelled, cancel := context.WithCancel(r.t.Context())
+		cancel()
+		inParallel(1000, func(i int) {
+			_, err := doContext(cancelled, f.FlusterCluster, fmt.Sprintf("before:%d", i), "INCR")
+			assert.ErrorIs(r.t, err, context.Canceled)
+			_, err = f.Do(cancelled, "INCR", fmt.Sprintf("before:%d", i))
+			assert.ErrorIs(r.t, err, context.Canceled)
+		})
+		assert.Zero(r.t, f.executed("incr"), "commands of contexts that were cancelled before")
 
-	inParallel(1000, func(i int) { // cancelled under way, or just before or after
-		ctx, cancel := context.WithCancel(t.Context())
-		go cancel()
-		_, err := doContext(ctx, f.FlusterCluster, fmt.Sprintf("during:%d", i), "INCR")
-		if err != nil {
-			assert.ErrorIs(t, err, context.Canceled)
+		inParallel(1000, func(i int) { // cancelled under way, or just before or after
+			ctx, cancel := context.WithCancel(r.t.Context())
+			go cancel()
+			_, err := doContext(ctx, f.FlusterCluster, fmt.Sprintf("during:%d", i), "INCR")
+			if err != nil {
+				assert.ErrorIs(r.t, err, context.Canceled)
+			}
+		})
+		impatient := 300
+		if wholeFaults {
+			impatient = 10_000
 		}
+		var longest maximum
+		inParallel(impatient, func(i int) {
+			ctx, cancel := context.WithTimeout(r.t.Context(), time.Millisecond)
+			defer cancel()
+			begun := time.Now()
+			_, err := doContext(ctx, f.FlusterCluster, fmt.Sprintf("queue:%d", i), "BLPOP", 1)
+			longest.note(time.Since(begun))
+			r.said.print(err)
+			assert.ErrorIs(r.t, err, context.DeadlineExceeded)
+		})
+		r.Calls, r.Lost, r.Longest = impatient, impatient, longest.get()
+		r.Remark = "each has left"
+		r.within(50*time.Millisecond, r.Longest, "a call of 1 ms")
+		r.onlyOut(f.FlusterCluster)
 	})
-	inParallel(300, func(i int) {
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Millisecond)
-		defer cancel()
-		_, err := doContext(ctx, f.FlusterCluster, fmt.Sprintf("queue:%d", i), "BLPOP", 1)
-		assert.ErrorIs(t, err, context.DeadlineExceeded)
-	})
-	requireNoPenalties(t, f.FlusterCluster)
 }
 
 func TestRow47AFullPoolIsNoEvidence(t *testing.T) {
 	for _, wait := range []bool{false, true} {
 		t.Run(fmt.Sprintf("wait=%v", wait), func(t *testing.T) {
+			r := beginTrial(t, 47, fmt.Sprintf("a pool is full, wait=%v", wait), "4 connections for 32 callers and more")
 			o := quick
 			o.MaxActive, o.Wait = 4, wait
-			f := startFleet(t, 3, o, fluster.Config{})
+			f := &fleet{servers: startServers(t, 3, "--requirepass", canary)}
+			f.FlusterCluster = r.cluster(fluster.Config{Nodes: nodesOf(f.servers, o), Health: brisk})
 			inParallel(2000, func(i int) {
 				ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 				defer cancel()
@@ -96,18 +110,39 @@ func TestRow47AFullPoolIsNoEvidence(t *testing.T) {
 			for range 4 {
 				defer pool.Get().Close()
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-			defer cancel()
-			_, err = pool.GetContext(ctx)
-			if wait {
-				assert.ErrorIs(t, err, context.DeadlineExceeded)
-			} else {
-				assert.ErrorIs(t, err, redis.ErrPoolExhausted)
-				assert.True(t, fluster.SafeToRetry(err))
-			}
-			requireNoPenalties(t, f.FlusterCluster)
+			r.crowd(pool, wait)
+			r.onlyOut(f.FlusterCluster)
 		})
 	}
+}
+
+// crowd has 64 callers ask a pool that is full. Those who wait do so as long as their
+// contexts allow, and no longer.
+func (r *trial) crowd(pool *redis.Pool, wait bool) {
+	const limit = 50 * time.Millisecond
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for range callers {
+		wg.Go(func() {
+			ctx, cancel := context.WithTimeout(r.t.Context(), limit)
+			defer cancel()
+			begun := time.Now()
+			_, err := pool.GetContext(ctx)
+			took := time.Since(begun)
+			mu.Lock()
+			defer mu.Unlock()
+			r.Calls, r.Lost, r.Longest = r.Calls+1, r.Lost+1, max(r.Longest, took)
+			r.said.print(err)
+			if wait {
+				assert.ErrorIs(r.t, err, context.DeadlineExceeded)
+			} else {
+				assert.ErrorIs(r.t, err, redis.ErrPoolExhausted)
+				assert.True(r.t, fluster.SafeToRetry(err))
+			}
+		})
+	}
+	wg.Wait()
+	r.within(limit+50*time.Millisecond, r.Longest, "the wait for a connection")
 }
 
 func TestErrorRepliesAreNoEvidence(t *testing.T) {
@@ -138,51 +173,75 @@ func TestWordsThatAScriptPutsIntoTheServersMouthAreNoEvidence(t *testing.T) {
 }
 
 func TestRow30OutOfMemoryIsNoEvidence(t *testing.T) {
-	f := startFleet(t, 3, quick, fluster.Config{})
-	for _, s := range f.servers {
-		s.Do("CONFIG", "SET", "maxmemory", "1")
-	}
-	inParallel(200, func(i int) {
-		_, err := do(f.FlusterCluster, fmt.Sprintf("key:%d", i), "SET", "value")
-		assert.ErrorContains(t, err, "OOM")
-		assert.True(t, fluster.SafeToRetry(err), "the server refused it before it ran")
+	eachBuilder(t, 30, "memory is full", "CONFIG SET maxmemory 1", func(r *trial, builder string) {
+		f := r.fleet(3, builder, fluster.Config{Health: brisk})
+		for _, s := range f.servers {
+			s.Do("CONFIG", "SET", "maxmemory", "1")
+		}
+		inParallel(200, func(i int) {
+			_, err := do(f.FlusterCluster, fmt.Sprintf("key:%d", i), "SET", "value")
+			assert.ErrorContains(r.t, err, "OOM")
+			assert.True(r.t, fluster.SafeToRetry(err), "the server refused it before it ran")
+			_, err = f.Do(r.t.Context(), "SET", fmt.Sprintf("key:%d", i), "value")
+			assert.ErrorContains(r.t, err, "OOM")
+			assert.False(r.t, fluster.MaybeExecuted(err))
+		})
+		r.Calls, r.Lost = 400, 400
+		r.Remark = "each is told so by the server"
+		r.onlyOut(f.FlusterCluster)
 	})
-	requireNoPenalties(t, f.FlusterCluster)
 }
 
 func TestRow36AServerThatDropsItsClientsIsNotOut(t *testing.T) {
-	f := startFleet(t, 3, quick, fluster.Config{})
-	var wg sync.WaitGroup
-	for i := range 20 {
-		wg.Go(func() { // 20 who wait, and are dropped together
-			_, err := doContext(t.Context(), f.FlusterCluster, fmt.Sprintf("queue:%d", i), "BLPOP", 0.15)
-			if err != nil {
-				assert.NotErrorIs(t, err, redis.ErrNil)
-			}
-		})
-	}
-	for range 10 { // and those that are idle
-		for _, s := range f.servers {
-			s.Do("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+	eachBuilder(t, 36, "a server drops its clients", "CLIENT KILL", func(r *trial, builder string) {
+		f := r.fleet(3, builder, fluster.Config{Health: brisk})
+		var wg sync.WaitGroup
+		for i := range 20 {
+			wg.Go(func() { // 20 who wait, and are dropped together
+				_, err := doContext(r.t.Context(), f.FlusterCluster, fmt.Sprintf("queue:%d", i), "BLPOP", 0.15)
+				if err != nil {
+					assert.NotErrorIs(r.t, err, redis.ErrNil)
+				}
+			})
 		}
-		inParallel(20, func(i int) { _, _ = do(f.FlusterCluster, fmt.Sprintf("key:%d", i), "INCR") })
-	}
-	wg.Wait()
-	requireNoPenalties(t, f.FlusterCluster)
+		for range 10 { // and those that are idle
+			for _, s := range f.servers {
+				s.Do("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+			}
+			inParallel(20, func(i int) { _, _ = do(f.FlusterCluster, fmt.Sprintf("key:%d", i), "INCR") })
+			inParallel(20, func(i int) {
+				_, err := f.Do(r.t.Context(), "GET", fmt.Sprintf("key:%d", i))
+				assert.NoError(r.t, err, "what may be done again is")
+			})
+		}
+		wg.Wait()
+		r.Calls = 10 * 20
+		r.Remark = "of reads by Do"
+		r.onlyOut(f.FlusterCluster)
+	})
 }
 
 func TestRow36AServerThatDropsIdleClientsCostsAnOwnPoolNothing(t *testing.T) {
-	f := openFleet(t, 3, "", fluster.Config{})
-	for round := range 10 {
+	r := beginTrial(t, 36, "a server drops its idle clients: "+builders[1], "CLIENT KILL, timeout 1")
+	f := r.fleet(3, builders[1], fluster.Config{Health: brisk})
+	use := func() {
+		r.Calls += 100
+		inParallel(100, func(i int) {
+			_, err := do(f.FlusterCluster, fmt.Sprintf("key:%d", i), "INCR")
+			assert.NoError(t, err)
+		})
+	}
+	for range 10 {
 		for _, s := range f.servers {
 			s.Do("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 		}
-		inParallel(100, func(i int) {
-			_, err := do(f.FlusterCluster, fmt.Sprintf("key:%d", i), "INCR")
-			assert.NoError(t, err, "round %d", round)
-		})
+		use()
 	}
-	requireNoPenalties(t, f.FlusterCluster)
+	b := f.servers[1]
+	b.Do("CONFIG", "SET", "timeout", 1)
+	redistest.WaitFor(t, patient, func() bool { return clients(t, b) <= 2 }, "the server has dropped who was idle")
+	use()
+	r.onlyOut(f.FlusterCluster)
 }
 
 // sleepy lets a server obey DEBUG SLEEP.
@@ -219,7 +278,7 @@ func (r *trial) pause(f *fleet, sleep func()) {
 	r.back(healed, brisk.MaxWait)
 	l.goOn(r.t, 2000)
 	r.ended(f, l, false)
-	assert.Equal(r.t, before, homes(r.t, f.FlusterCluster))
+	redistest.WaitFor(r.t, patient, func() bool { return maps.Equal(before, homes(r.t, f.FlusterCluster)) }, "every key is at home again")
 	r.onlyOut(f.FlusterCluster, "b")
 }
 
