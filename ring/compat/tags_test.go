@@ -10,13 +10,20 @@ import (
 	"github.com/redisfluster/fluster/ring/compat"
 )
 
-// The part of a key that counts goes where the key goes. Of 300 nodes, another
+// The part of a key that counts goes where the key goes. Of a hundred nodes, another
 // part would hardly go there too.
 func TestThePartOfAKeyThatCounts(t *testing.T) {
 	braces := compat.Twemproxy{HashTag: "{}", Hash: "md5"}
 	same := compat.Twemproxy{HashTag: "xx", Hash: "md5"}
 	jedis := compat.Jedis{Tags: true}
 	php := compat.PhpRedis{Algorithm: "md5"}
+	views := map[ring.Placement]ring.View{}
+	view := func(p ring.Placement) ring.View {
+		if views[p] == nil {
+			views[p] = build(t, p, nodesOf(100)).View(nil)
+		}
+		return views[p]
+	}
 	for name, tt := range map[string]struct {
 		p         ring.Placement
 		key, part string
@@ -55,7 +62,7 @@ func TestThePartOfAKeyThatCounts(t *testing.T) {
 		"red-cluster: none":                         {compat.RedCluster{}, "{a}b", "{a}b"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			v := build(t, tt.p, nodesOf(300)).View(nil)
+			v := view(tt.p)
 			others := 0
 			for _, wrap := range []string{"", "other", strings.Repeat("x", 50), tt.part + "!", "y"} {
 				if v.Locate(wrap) != v.Locate(tt.key) {
@@ -74,7 +81,7 @@ func TestThePartOfAKeyThatCounts(t *testing.T) {
 			if _, ok := tt.p.(compat.Jedis); ok {
 				plain = compat.Jedis{}
 			}
-			assert.Equal(t, build(t, plain, nodesOf(300)).View(nil).Locate(tt.part), v.Locate(tt.key))
+			assert.Equal(t, view(plain).Locate(tt.part), v.Locate(tt.key))
 		})
 	}
 }
