@@ -114,9 +114,10 @@ func (p *Popper) Items(ctx context.Context) iter.Seq2[Item, error] {
 // fluster.ErrClosed, after Close of the Popper it is ErrPopperClosed; what is held is
 // given out before them too.
 //
-// A node that refuses CLIENT ID or CLIENT UNBLOCK cannot be unblocked. The end of its
-// round is waited for instead: a second, but some five when it first refuses CLIENT
-// UNBLOCK, or when its pool has no connection left for that.
+// A node that refuses CLIENT ID or CLIENT UNBLOCK, or UNLINK of a key that begins with
+// "fluster:unblock:" in a transaction with it, cannot be unblocked. The end of its round
+// is waited for instead: a second, but some five when it first refuses, or when its pool
+// has no connection left for that.
 func (p *Popper) Next(ctx context.Context) (Item, error) {
 	out, err := p.next(ctx)
 	if err != nil {

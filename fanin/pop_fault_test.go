@@ -2,6 +2,7 @@ package fanin_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -199,6 +200,28 @@ func TestAServerThatCannotUnblockIsWaitedFor(t *testing.T) {
 		require.ErrorIs(t, out.err, context.Canceled)
 	}
 	assert.Equal(t, "0", blocked(t, s.servers[1]))
+}
+
+// Servers since 6.2 crash when a pop is unblocked that CLIENT PAUSE has put off.
+func TestAServerThatPutsAPopOffIsNotToldToUnblockIt(t *testing.T) {
+	s := openSite(t, 2, "")
+	p := pop(t, s.FlusterCluster, fanin.BLPop("q"))
+	run := s.servers[0].Info("server")["run_id"]
+	s.servers[0].Do("CLIENT", "PAUSE", longEnough.Milliseconds(), "WRITE")
+	ctx, cancel := context.WithCancel(t.Context())
+	got := waiting(ctx, p)
+	redistest.WaitFor(t, longEnough, func() bool {
+		clients, _ := redis.String(s.servers[0].Do("CLIENT", "LIST"), nil)
+		return strings.Contains(clients, "cmd=blpop")
+	}, "the pop to be put off")
+	cancel()
+	requireUnsure(t, <-got, "a")
+	s.servers[0].Do("CLIENT", "UNPAUSE")
+	assert.Equal(t, run, s.servers[0].Info("server")["run_id"], "it has not crashed")
+	s.waitFor(t, "a", true)
+	waitBlocked(t, 0, s.servers...)
+	s.servers[0].Do("RPUSH", "q", "x")
+	assert.Equal(t, "x", next(t, p).Value)
 }
 
 func TestAMissingGroupIsAnErrorUnlessItIsMade(t *testing.T) {

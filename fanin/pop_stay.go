@@ -36,7 +36,7 @@ type lane struct {
 	stay  *stay // nil if nothing is under way
 	holds int   // outcomes that nobody has taken yet
 	turn  int   // rounds so far
-	deaf  bool  // it refused CLIENT UNBLOCK
+	deaf  bool  // it refused to unblock
 
 	failures  int       // since it answered last
 	notBefore time.Time // when to try again, if there are

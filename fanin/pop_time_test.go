@@ -25,7 +25,9 @@ func inBubble(t *testing.T, pop func(wait time.Duration) []byte, unblock []byte,
 			case cmd[0] == "BLPOP":
 				wait, _ := strconv.ParseFloat(cmd[len(cmd)-1], 64)
 				return pop(time.Duration(wait * float64(time.Second)))
-			case cmd[0] == "CLIENT" && cmd[1] == "UNBLOCK":
+			case cmd[0] == "EXEC" && len(unblock) > 0 && unblock[0] != '-':
+				return redistest.Array(redistest.Int(0), unblock)
+			case cmd[0] == "EXEC":
 				return unblock
 			case cmd[0] == "CLIENT":
 				return redistest.Int(7)

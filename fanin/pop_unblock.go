@@ -2,6 +2,8 @@ package fanin
 
 import (
 	"context"
+	"crypto/rand"
+	"fmt"
 	"sync"
 
 	"github.com/gomodule/redigo/redis"
@@ -64,36 +66,45 @@ func unblockAll(pool *redis.Pool, calls []unblockCall) []unblockAnswer {
 	ctx, cancel := context.WithTimeout(context.Background(), drainLimit)
 	defer cancel()
 	answers := make([]unblockAnswer, len(calls))
-	conn, err := pool.GetContext(ctx)
-	if err == nil {
-		defer conn.Close()
-		err = sendAll(conn, calls)
-	}
+	replies, err := sendAll(ctx, pool, calls)
 	for i := range answers {
-		if err == nil {
-			answers[i], err = receiveUnblock(ctx, conn)
-		}
 		if err != nil {
 			answers[i].err = err
+		} else {
+			answers[i].hit, answers[i].err = redis.Bool(replies[i], asError(replies[i]))
 		}
 	}
 	return answers
 }
 
-func sendAll(conn redis.Conn, calls []unblockCall) error {
-	for _, call := range calls {
-		if err := conn.Send("CLIENT", "UNBLOCK", call.id); err != nil {
-			return err
-		}
+// sendAll sends the calls in a transaction that also writes, though nothing. So while a
+// server takes no writes (CLIENT PAUSE) it waits with them, too: most versions since
+// 6.2 crash when they are to unblock a client whose pop they have put off.
+func sendAll(ctx context.Context, pool *redis.Pool, calls []unblockCall) ([]any, error) {
+	conn, err := pool.GetContext(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return conn.Flush()
+	defer conn.Close()
+	_ = conn.Send("MULTI") // if it fails, so does all that follows
+	_ = conn.Send("UNLINK", "fluster:unblock:"+rand.Text())
+	for _, call := range calls {
+		_ = conn.Send("CLIENT", "UNBLOCK", call.id)
+	}
+	replies, err := redis.Values(redis.DoContext(conn, ctx, "EXEC"))
+	if err == nil && len(replies) != 1+len(calls) {
+		err = fmt.Errorf("fanin: %d answers to %d times CLIENT UNBLOCK", len(replies)-1, len(calls))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return replies[1:], nil
 }
 
-// receiveUnblock returns an answer, or why no more will come.
-func receiveUnblock(ctx context.Context, conn redis.Conn) (unblockAnswer, error) {
-	hit, err := redis.Bool(redis.ReceiveContext(conn, ctx))
-	if err != nil && !isReply(err) {
-		return unblockAnswer{}, err
+// asError returns a reply that is one.
+func asError(reply any) error {
+	if err, ok := reply.(redis.Error); ok {
+		return err
 	}
-	return unblockAnswer{hit, err}, nil
+	return nil
 }
