@@ -84,43 +84,6 @@ func TestRow26ANameServerThatHangsHoldsNobodyUpForLong(t *testing.T) {
 	r.onlyOut(c, "lost")
 }
 
-// A server that is full answers those who are there already.
-func TestRow34AFullServerKeepsTheConnectionsThatItHas(t *testing.T) {
-	s := startServers(t, 1, "--maxclients", "12")
-	f := fleetOf(t, s, redistest.PoolOptions{}, fluster.Config{})
-	require.NoError(t, f.WaitReady(t.Context()))
-	pool, err := f.GetClient("any")
-	require.NoError(t, err)
-	blocked := make(chan error, 1)
-	first := pool.Get()
-	defer first.Close()
-	go func() {
-		_, err := redis.DoWithTimeout(first, patient, "BLPOP", "queue", 0)
-		blocked <- err
-	}()
-	var held []redis.Conn
-	for range 30 {
-		conn := pool.Get()
-		defer conn.Close()
-		if conn.Err() == nil {
-			held = append(held, conn)
-		}
-	}
-	require.NotEmpty(t, held)
-	waitDown(t, f.FlusterCluster, "a") // who wants a new connection should go elsewhere
-	for _, conn := range held[1:] {
-		_, err := conn.Do("INCR", "any")
-		require.NoError(t, err)
-	}
-	_, err = held[0].Do("RPUSH", "queue", "item")
-	require.NoError(t, err)
-	assert.NoError(t, <-blocked)
-	for _, conn := range held {
-		require.NoError(t, conn.Close())
-	}
-	waitLive(t, f.FlusterCluster, "a")
-}
-
 // What was dialed while a node answered, only to refuse, hangs when it then
 // freezes.
 func TestANodeThatRefusesAndThenFreezesLetsNobodyHang(t *testing.T) {
