@@ -73,3 +73,11 @@ func TestACopyIntoAnotherDatabaseIsRefusedAsAMoveIs(t *testing.T) {
 	_, err = f.Do(t.Context(), "COPY", "a", "b", "DB")
 	assert.ErrorContains(t, err, "ERR syntax error")
 }
+
+func TestACommandWithoutANameIsRefused(t *testing.T) {
+	f := openFleet(t, 2, "", fluster.Config{})
+	_, err := f.Each(t.Context(), fluster.LiveNodes(), "")
+	require.ErrorIs(t, err, fluster.ErrRefused)
+	_, err = f.Do(t.Context(), "")
+	require.ErrorIs(t, err, fluster.ErrRefused)
+}

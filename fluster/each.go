@@ -91,6 +91,9 @@ func (c *FlusterCluster) Each(ctx context.Context, to Targets, cmd string, args 
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	if cmd == "" {
+		return nil, fmt.Errorf("%w: it has no name", ErrRefused)
+	}
 	if c.router.Lasting(cmd, args) {
 		return nil, fmt.Errorf("%w: %s changes a connection of the pool for whoever has it next", ErrRefused, cmd)
 	}

@@ -17,3 +17,9 @@ type readLimited struct {
 func WithReadLimit(ctx context.Context, limit time.Duration) context.Context {
 	return readLimited{ctx, limit}
 }
+
+// LimitsReads reports a context that WithReadLimit returned.
+func LimitsReads(ctx context.Context) bool {
+	_, own := ctx.(readLimited)
+	return own
+}

@@ -155,12 +155,16 @@ func (c *Conn) bundle(k *call) due {
 		c.bundleScript(k, parts[0].node)
 		return due{info: k.info, spot: c.desk.bundle(parts[0].node).add(k.cmd, k.args)}
 	}
-	return due{info: k.info, op: c.bundleParts(k, parts)}
+	return due{info: k.info, op: c.bundleParts(k, parts), text: k.text()}
 }
 
-// bundleParts puts each part of a command into the batch of its node.
+// bundleParts puts each part of a command into the batch of its node. It keeps none of
+// the arguments, which are the caller's.
 func (c *Conn) bundleParts(k *call, parts []part) *op {
-	o := &op{call: *k, parts: parts, replies: make([]command.Reply, len(parts)), from: make([]spot, len(parts))}
+	o := &op{
+		call: call{cmd: k.cmd, info: k.info, keys: k.keys}, parts: parts,
+		replies: make([]command.Reply, len(parts)), from: make([]spot, len(parts)),
+	}
 	for i, p := range parts {
 		b := c.desk.bundle(p.node)
 		b.AddSome(k.cmd, k.args, k.places(p), k.info.Split.Width())

@@ -76,6 +76,7 @@ func (r *Router) all() []int {
 // in that order.
 func (r *Router) Fan(ctx context.Context, nodes []int, cmd string, args []any) []command.Reply {
 	info, _ := command.Lookup(cmd, args)
+	args = node.PlainArgs(args) // methods of the caller's are called once, and by nobody else
 	replies := make([]command.Reply, len(nodes))
 	concurrently(len(nodes), func(i int) {
 		value, err := r.onOwn(ctx, nodes[i], cmd, args, info)
@@ -127,15 +128,15 @@ func (r *Router) try(ctx context.Context, c *call, t *tries) (any, error) {
 
 // over runs a call whose keys belong to several nodes, if it may.
 func (r *Router) over(ctx context.Context, c *call, parts []part) (any, error) {
-	switch {
-	case r.cfg.Whole, c.info.Split == command.NoSplit:
+	allowed := c.info.Split != command.NoSplit && (c.info.Split != command.NonAtomic || r.cfg.NonAtomic)
+	if r.cfg.Whole || !allowed {
 		return nil, r.crossNode(c, parts)
-	case c.info.Split == command.Algebra:
+	}
+	c.args = node.PlainArgs(c.args) // methods of the caller's are called once, and by nobody else
+	switch c.info.Split {
+	case command.Algebra:
 		return r.algebra(ctx, c)
-	case c.info.Split == command.NonAtomic:
-		if !r.cfg.NonAtomic {
-			return nil, r.crossNode(c, parts)
-		}
+	case command.NonAtomic:
 		return r.nonAtomic(ctx, c, parts)
 	}
 	return r.split(ctx, c, parts)

@@ -37,12 +37,12 @@ func (s *splitting) side(parts []int, do func(i int)) {
 
 // begin writes what goes over what callers share, and returns the other parts.
 func (s *splitting) begin() (others []int) {
-	args := node.PlainArgs(s.call.args)
+	limited := node.LimitsReads(s.ctx) // which is not for all who share
 	launch := make([]*node.Batch, 0, len(s.parts))
 	for i, p := range s.parts {
 		b := node.NewBatch()
-		b.AddSome(s.call.cmd, args, s.call.places(p), s.call.info.Split.Width())
-		if !s.router.cluster.Enlist(p.node, b, nil) {
+		b.AddSome(s.call.cmd, s.call.args, s.call.places(p), s.call.info.Split.Width())
+		if limited || !s.router.cluster.Enlist(p.node, b, nil) {
 			others = append(others, i)
 			continue
 		}

@@ -122,10 +122,8 @@ func (t *optimist) exec() ([]any, error) {
 	if _, err := redis.DoContext(t.conn, t.ctx, "MULTI"); err != nil {
 		return nil, node.Unsent(err)
 	}
-	for _, s := range t.queue {
-		if err := t.conn.Send(s.cmd, s.args...); err != nil {
-			return nil, node.Unsent(err)
-		}
+	if err := t.send(); err != nil {
+		return nil, node.Unsent(err)
 	}
 	t.ends = ""
 	reply, err := redis.DoContext(t.conn, t.ctx, "EXEC")
@@ -136,6 +134,46 @@ func (t *optimist) exec() ([]any, error) {
 		return nil, ErrConflict
 	}
 	return redis.Values(reply, nil)
+}
+
+// maxAhead is how many bytes of a transaction are sent before the server is heard: a
+// socket takes as many at once, also if the server is frozen.
+const maxAhead = 16 << 10
+
+// send sends what was queued. Of what is much, it waits now and then until the server
+// has read it, so that the context is heeded throughout.
+func (t *optimist) send() error {
+	ahead := 0
+	for _, s := range t.queue {
+		if ahead += s.size(); ahead < maxAhead {
+			if err := t.conn.Send(s.cmd, s.args...); err != nil {
+				return err
+			}
+			continue
+		}
+		if _, err := redis.DoContext(t.conn, t.ctx, s.cmd, s.args...); err != nil {
+			return err
+		}
+		ahead = 0
+	}
+	return nil
+}
+
+// size is how many bytes a step has, or a few more, if its arguments are settled.
+func (s step) size() int {
+	const header, number = 16, 24 // at most
+	n := header + len(s.cmd)
+	for _, arg := range s.args {
+		switch arg := arg.(type) {
+		case string:
+			n += header + len(arg)
+		case []byte:
+			n += header + len(arg)
+		default:
+			n += header + number
+		}
+	}
+	return n
 }
 
 // release gives the connection back as it was. It waits for the node no longer than
