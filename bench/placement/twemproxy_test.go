@@ -68,7 +68,7 @@ func startFarm(t *testing.T) (addrs []string) {
 
 // shortDir returns a directory for sockets, whose paths must be short.
 func shortDir(t *testing.T) string {
-	dir, err := os.MkdirTemp("", "tw")
+	dir, err := os.MkdirTemp("", "tw") //nolint:usetesting // its directories have long names
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, os.RemoveAll(dir)) })
 	return dir
