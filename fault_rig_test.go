@@ -38,7 +38,7 @@ type trial struct {
 	*redistest.Row
 	t     *testing.T
 	said  ledger
-	watch *stopwatch
+	watch *redistest.Stopwatch
 }
 
 // beginTrial begins a row. Call it first of all in a test.
@@ -55,8 +55,8 @@ func beginTrial(t *testing.T, number int, fault, injected string) *trial {
 			redistest.WaitFor(t, patient, func() bool { return redistest.OpenFDs() <= before }, "as few descriptors as before: %d", before)
 		}
 	})
-	r.watch = startStopwatch()
-	t.Cleanup(r.watch.end)
+	r.watch = redistest.StartStopwatch()
+	t.Cleanup(r.watch.End)
 	return r
 }
 
@@ -119,7 +119,7 @@ func (r *trial) cluster(cfg fluster.Config) *fluster.FlusterCluster {
 }
 
 // slack returns by how much a bound is to be eased by now, since the machine stalled.
-func (r *trial) slack() time.Duration { return r.watch.sofar() }
+func (r *trial) slack() time.Duration { return r.watch.Slack() }
 
 // within checks that something took no longer than it may, on a machine that runs.
 func (r *trial) within(most, took time.Duration, what string) {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -130,53 +129,15 @@ func do(c *fluster.FlusterCluster, key, cmd string, args ...any) (any, error) {
 	return conn.Do(cmd, append([]any{key}, args...)...)
 }
 
-// stopwatch measures how late this process gets to run, so that a test can tell
-// a slow machine from a slow library.
-type stopwatch struct {
-	stop  chan struct{}
-	done  chan struct{}
-	once  sync.Once
-	worst atomic.Int64 // how late so far, in nanoseconds
-}
+// stopwatch tells a slow machine from a slow library.
+type stopwatch struct{ *redistest.Stopwatch }
 
-func startStopwatch() *stopwatch {
-	w := &stopwatch{stop: make(chan struct{}), done: make(chan struct{})}
-	go w.run()
-	return w
-}
+func startStopwatch() stopwatch { return stopwatch{redistest.StartStopwatch()} }
 
-func (w *stopwatch) run() {
-	defer close(w.done)
-	const beat = 2 * time.Millisecond
-	tick := time.NewTimer(beat)
-	defer tick.Stop()
-	for {
-		due := time.Now().Add(beat)
-		select {
-		case <-tick.C:
-			if late := int64(time.Since(due)); late > w.worst.Load() {
-				w.worst.Store(late)
-			}
-			tick.Reset(beat)
-		case <-w.stop:
-			return
-		}
-	}
-}
-
-// slack ends the measurement and returns by how much a bound is to be eased: what
-// is bounded takes several turns of several goroutines, and of servers.
-func (w *stopwatch) slack() time.Duration {
-	w.end()
-	return w.sofar()
-}
-
-// sofar is slack while the measurement goes on.
-func (w *stopwatch) sofar() time.Duration { return 10 * time.Duration(w.worst.Load()) }
-
-func (w *stopwatch) end() {
-	w.once.Do(func() { close(w.stop) })
-	<-w.done
+// slack ends the measurement and returns by how much a bound is to be eased.
+func (w stopwatch) slack() time.Duration {
+	w.End()
+	return w.Slack()
 }
 
 // failedCall is a call of the load that ended with an error.

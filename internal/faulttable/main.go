@@ -50,7 +50,7 @@ func faults(ctx context.Context, run string, all bool) error {
 }
 
 // test runs the tests in every module of the workspace, with what they print on
-// standard error.
+// standard error. Those that are shorter by default take their time.
 func test(ctx context.Context, run, file string) error {
 	modules, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
 	if err != nil {
@@ -61,7 +61,7 @@ func test(ctx context.Context, run, file string) error {
 		// In each package by itself: what is measured should not be what another does.
 		cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-p=1", "-timeout=20m", "-run", run, "./...")
 		cmd.Dir = strings.TrimSpace(string(dir))
-		cmd.Env = append(os.Environ(), redistest.RowsFile+"="+file)
+		cmd.Env = append(os.Environ(), redistest.RowsFile+"="+file, "FLUSTER_FAULTS=whole")
 		cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 		if err := cmd.Run(); err != nil {
 			failed = errors.Join(failed, fmt.Errorf("tests in %s: %w", cmd.Dir, err))

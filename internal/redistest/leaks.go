@@ -10,13 +10,14 @@ import (
 // NoLeaks fails the test if goroutines that it started still run when it ends.
 // Goroutines that run already when NoLeaks is called do not count, and cleanups
 // registered after the call run before the check, so call it first of all. It
-// cannot tell one test's goroutines from another's: not for parallel tests.
-func NoLeaks(t testing.TB) {
+// cannot tell one test's goroutines from another's: not for parallel tests. Those that
+// ignore describes do not count either.
+func NoLeaks(t testing.TB, ignore ...goleak.Option) {
 	t.Helper()
-	before := goleak.IgnoreCurrent()
+	ignore = append(ignore, goleak.IgnoreCurrent())
 	t.Cleanup(func() {
 		if !t.Failed() { // what a failed test leaves behind is no news
-			goleak.VerifyNone(t, before)
+			goleak.VerifyNone(t, ignore...)
 		}
 	})
 }
