@@ -11,8 +11,6 @@ import (
 	"github.com/gomodule/redigo/redis"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/redisfluster/fluster/internal/redistest"
 )
 
 // short is a limit that runs out while nothing comes.
@@ -215,24 +213,24 @@ var connsAreLimited = map[string]documented{
 	"a context that is cancelled under way ends the wait, and breaks the connection": {holds: func(t *testing.T, p *underTest) {
 		for _, wait := range waitsWithin {
 			rc := p.borrow(t)
-			ctx, cancel := context.WithCancel(t.Context())
-			waits := make(chan error, 1)
-			go func() { waits <- wait(ctx, rc) }()
-			redistest.WaitFor(t, patient, func() bool { return p.server.Info("clients")["blocked_clients"] == "1" }, "the call is under way")
-			cancel()
-			err := <-waits
+			err := outlive(t, rc, wait, func(limit time.Duration) (context.Context, func()) {
+				ctx, cancel := context.WithCancel(t.Context())
+				time.AfterFunc(limit, cancel)
+				return ctx, cancel
+			})
 			assert.ErrorIs(t, err, context.Canceled)
 			p.assertFailed(t, err, true)
 			assert.Error(t, rc.Err())
 			_ = rc.Close()
 			p.requireCounts(t, 0, 0)
-			redistest.WaitFor(t, patient, func() bool { return p.server.Info("clients")["blocked_clients"] == "0" }, "it is over for the server as well")
 		}
 	}},
 	"a context's deadline ends the wait, and breaks the connection": {holds: func(t *testing.T, p *underTest) {
 		for _, wait := range waitsWithin {
 			rc := p.borrow(t)
-			err := p.outlive(t, rc, wait)
+			err := outlive(t, rc, wait, func(limit time.Duration) (context.Context, func()) {
+				return context.WithTimeout(t.Context(), limit)
+			})
 			p.assertTimeout(t, err, true)
 			assert.Error(t, rc.Err())
 			_ = rc.Close()
@@ -299,19 +297,19 @@ var waitsWithin = []func(ctx context.Context, rc redis.Conn) error{
 	},
 }
 
-// outlive lets a call wait for longer than its context's deadline. A deadline that
-// is over before the call begins is another matter: it gets a later one.
-func (p *underTest) outlive(t *testing.T, rc redis.Conn, wait func(context.Context, redis.Conn) error) error {
+// outlive lets a call wait until its context ends. One that ends before the call
+// begins is another matter: it leaves the connection good, and a later end is tried.
+func outlive(t *testing.T, rc redis.Conn, wait func(context.Context, redis.Conn) error, within func(time.Duration) (context.Context, func())) error {
 	t.Helper()
 	for limit := short; limit < patient; limit *= 4 {
-		ctx, cancel := context.WithTimeout(t.Context(), limit)
+		ctx, cancel := within(limit)
 		err := wait(ctx, rc)
 		cancel()
 		if rc.Err() != nil {
 			return err
 		}
 	}
-	t.Fatal("no deadline breaks the connection")
+	t.Fatal("no end of a context breaks the connection")
 	return nil
 }
 
