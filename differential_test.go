@@ -43,8 +43,9 @@ var (
 
 // The same calls go to a cluster and to one Redis that holds all the data: their
 // replies, their errors and what they leave behind must be the same, but for the
-// calls that the cluster has to refuse, which must change nothing. FLUSTER_SEED
-// repeats a run; FLUSTER_CALLS says how long it is.
+// calls that the cluster has to refuse, which must change nothing. That goes for
+// pools that the library built and for a user's own. FLUSTER_SEED repeats a run;
+// FLUSTER_CALLS says how long it is.
 func TestAClusterIsLikeOneRedisThatHoldsAllTheData(t *testing.T) {
 	seed := setting(t, "FLUSTER_SEED", int(time.Now().UnixNano()%1e9))
 	calls := 130_000
@@ -65,12 +66,26 @@ func TestAClusterIsLikeOneRedisThatHoldsAllTheData(t *testing.T) {
 			t.Run(fmt.Sprintf("%d nodes, NonAtomic %v", n, nonAtomic), func(t *testing.T) {
 				redistest.NoLeaks(t)
 				cfg := fluster.Config{NonAtomic: nonAtomic, Health: health.Config{Timeout: patient}}
-				o := redistest.PoolOptions{Connect: patient, Read: patient, Write: patient}
-				twin := &twins{FlusterCluster: fleetOf(t, servers, o, cfg).FlusterCluster, single: single, nonAtomic: nonAtomic, done: &done}
+				if cfg.Nodes = patientNodes(t, servers); nonAtomic == (n == 3) {
+					cfg.Nodes = nodesOf(servers, redistest.PoolOptions{Connect: patient, Read: patient, Write: patient})
+				}
+				twin := &twins{FlusterCluster: newCluster(t, cfg), single: single, nonAtomic: nonAtomic, done: &done}
 				twin.compare(t, uint64(seed), calls/6)
 			})
 		}
 	}
+}
+
+// patientNodes are nodes over pools that ParseNode builds, whose calls share
+// connections, to servers with sockets.
+func patientNodes(t *testing.T, servers []*redistest.Server) []fluster.Node {
+	nodes := make([]fluster.Node, len(servers))
+	for i, s := range servers {
+		var err error
+		nodes[i], err = fluster.ParseNode(fmt.Sprintf("unix://%s?name=%s&dial_timeout=%[3]v&read_timeout=%[3]v&write_timeout=%[3]v", s.Addr(), nodeName(i), patient))
+		require.NoError(t, err)
+	}
+	return nodes
 }
 
 // setting returns a number from the environment.
