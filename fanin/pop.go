@@ -98,7 +98,7 @@ func (p *Popper) Items(ctx context.Context) iter.Seq2[Item, error] {
 //
 // When ctx ends, Next first gives out what is held. If nothing is, and nobody else
 // waits, it unblocks the nodes and reads their last replies, which takes a second at
-// most where a node is silent. It returns ctx's error only when these are given out
+// most where a node is silent, and two where a pool's dial function hangs. It returns ctx's error only when these are given out
 // as well. So a loop over Next that ends with that error has lost nothing.
 //
 // The errors of a node are no reason to stop. They come with an Item that has the Node:

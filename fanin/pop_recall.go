@@ -118,7 +118,7 @@ func (s *stay) unblock() (grace time.Duration, due bool) {
 		hit, err := unblock(s.lane.node.Pool, s.id)
 		var silent *fluster.NodeError
 		switch {
-		case errors.As(err, &silent):
+		case errors.As(err, &silent), errors.Is(err, errUntold):
 			s.unsure = true
 			return drainLimit - time.Since(begun), true
 		case err != nil:

@@ -173,6 +173,7 @@ func (s *stay) next() bool {
 // ask has the node wait for one round, and gives out what it pops.
 func (s *stay) ask(conn redis.Conn) error {
 	source, wait := s.popper.source, s.round()
+	begun := time.Now()
 	cmd, args := source.command(s.lane.turn, wait) // only this goroutine takes turns
 	reply, err := redis.DoContext(conn, node.WithReadLimit(s.pop, wait+roundMargin), cmd, args...)
 	var items []Item
@@ -181,9 +182,13 @@ func (s *stay) ask(conn redis.Conn) error {
 			err = node.Begun(err)
 		}
 	}
-	s.heard(items, err == nil)
-	if err != nil {
+	early := len(items) == 0 && time.Since(begun) < wait/2
+	s.heard(items, err == nil && !early)
+	switch {
+	case err != nil:
 		return s.mend(conn, s.blame(cmd, err))
+	case early:
+		return errEarly
 	}
 	return nil
 }
@@ -235,8 +240,10 @@ func (s *stay) mend(conn redis.Conn, err error) error {
 	return err
 }
 
-// errMended ends a stay whose node is to be asked again.
-var errMended = errors.New("mended")
+// errMended and errEarly end a stay whose node is to be asked again: after a remedy, and
+// after it said at once that there is nothing, which it might do for ever. That is
+// nobody's business, nor is the pause that follows.
+var errMended, errEarly = errors.New("mended"), errors.New("it did not wait")
 
 // errSilent is why a pop was given up.
 var errSilent = errors.New("no answer after CLIENT UNBLOCK")
@@ -260,15 +267,16 @@ func (s *stay) blame(cmd string, err error) error {
 func (s *stay) failed(err error) {
 	p, l := s.popper, s.lane
 	maybe, kind := fluster.MaybeExecuted(err), kindOf(err)
+	early := errors.Is(err, errEarly)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !maybe && s.recalled && errors.Is(err, context.Canceled) {
+	if !maybe && s.recalled && (errors.Is(err, context.Canceled) || early) {
 		return // our own doing
 	}
 	l.notBefore = time.Now().Add(pauseAfter(l.failures))
 	l.failures++
 	p.followLocked()
-	if !maybe && (errors.Is(err, errMended) || kind == l.told || !l.live || p.fault != nil) {
+	if !maybe && (errors.Is(err, errMended) || early || kind == l.told || !l.live || p.fault != nil) {
 		return
 	}
 	if !maybe {

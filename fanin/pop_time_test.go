@@ -3,15 +3,18 @@ package fanin_test
 import (
 	"context"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/gomodule/redigo/redis"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/redisfluster/fluster/fanin"
 	"github.com/redisfluster/fluster/fluster"
+	"github.com/redisfluster/fluster/health"
 	"github.com/redisfluster/fluster/internal/redistest"
 )
 
@@ -62,6 +65,56 @@ func TestANodeThatRefusesForLongIsToldOnceAndAskedOnceASecond(t *testing.T) {
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.Greater(t, f.Executed("BLPOP"), 60)
 		assert.Less(t, f.Executed("BLPOP"), 130)
+	})
+}
+
+func TestANodeThatDoesNotWaitIsAskedOnceASecond(t *testing.T) {
+	atOnce := func(time.Duration) []byte { return none }
+	inBubble(t, atOnce, redistest.Int(0), func(t *testing.T, p *fanin.Popper, f *redistest.Fake) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		_, err := p.Next(ctx)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Greater(t, f.Executed("BLPOP"), 60)
+		assert.Less(t, f.Executed("BLPOP"), 130)
+	})
+}
+
+func TestADialFunctionThatHangsKeepsAnEndedContextWaitingTwoSecondsAtMost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := redistest.NewPipeFake(t)
+		f.Handle(func(cmd []string) []byte {
+			if cmd[0] == "BLPOP" {
+				return []byte{} // for ever
+			}
+			return redistest.Int(1)
+		})
+		var hangs atomic.Bool
+		pool := &redis.Pool{Dial: func() (redis.Conn, error) {
+			if hangs.Load() {
+				time.Sleep(time.Minute)
+			}
+			return redis.DialContext(context.Background(), "", "", redis.DialContextFunc(f.DialContext))
+		}}
+		h := health.Config{Interval: time.Hour, Timeout: time.Hour, Failures: 1000}
+		c, err := fluster.New(fluster.Config{Nodes: []fluster.Node{{Name: "a", Pool: pool}}, Health: h})
+		require.NoError(t, err)
+		defer c.Close()
+		require.NoError(t, c.WaitReady(t.Context()))
+		p, err := fanin.NewPopper(c, fanin.BLPop("q"))
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		got := waiting(ctx, p)
+		synctest.Wait()
+		hangs.Store(true)
+		cancel()
+		begun := time.Now()
+		requireUnsure(t, <-got, "a")
+		assert.LessOrEqual(t, time.Since(begun), 2*drainLimit)
+		left, err := p.Close()
+		require.NoError(t, err)
+		assert.Empty(t, left)
+		time.Sleep(time.Minute) // until the dial function is back
 	})
 }
 

@@ -3,8 +3,10 @@ package fanin
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/gomodule/redigo/redis"
 )
@@ -27,9 +29,13 @@ type unblockAnswer struct {
 	err error
 }
 
+// errUntold is that a server could not be told in time: a pool's dial function may take
+// no context and hang.
+var errUntold = errors.New("fanin: no connection for CLIENT UNBLOCK")
+
 // unblock tells the server of pool to end the wait of the connection with that id as
 // a time-out would, and reports whether it waited. A redis.Error or an error of
-// the pool is a refusal; a NodeError leaves open what the server does.
+// the pool is a refusal; a NodeError or errUntold leaves open what the server does.
 func unblock(pool *redis.Pool, id int64) (hit bool, err error) {
 	call := unblockCall{id, make(chan unblockAnswer, 1)}
 	unblocking.mu.Lock()
@@ -39,8 +45,14 @@ func unblock(pool *redis.Pool, id int64) (hit bool, err error) {
 	if !sending {
 		go sendUnblocks(pool)
 	}
-	a := <-call.answer
-	return a.hit, a.err
+	limit := time.NewTimer(2 * drainLimit) // with those that are being sent
+	defer limit.Stop()
+	select {
+	case a := <-call.answer:
+		return a.hit, a.err
+	case <-limit.C:
+		return false, errUntold
+	}
 }
 
 // sendUnblocks sends what has gathered, until nothing has.
@@ -86,6 +98,9 @@ func sendAll(ctx context.Context, pool *redis.Pool, calls []unblockCall) ([]any,
 		return nil, err
 	}
 	defer conn.Close()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	_ = conn.Send("MULTI") // if it fails, so does all that follows
 	_ = conn.Send("UNLINK", "fluster:unblock:"+rand.Text())
 	for _, call := range calls {

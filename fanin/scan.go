@@ -69,7 +69,8 @@ func (i Found) Token() string { return i.at.token() }
 // them by turns and in no order. As with Redis's own SCAN, what is there from
 // beginning to end comes at least once, and may come again; what comes or goes
 // meanwhile may or may not. A server that has restarted since its last page is
-// scanned anew, since its cursors do not mean what they meant.
+// scanned anew, since its cursors do not mean what they meant. One that is another
+// server again and again, since there are several behind its address, has failed.
 //
 // A node that fails costs its part: the others are scanned to their end, and then a
 // NodesError is yielded, with a Found whose Token is there to do the rest later. Nodes that are down when the scan begins are not in
@@ -128,6 +129,8 @@ type page struct {
 	next  place
 	items []Found
 	err   error
+
+	restarted bool // it is to be scanned anew
 }
 
 func (s *scan) all(ctx context.Context) iter.Seq2[Found, error] {

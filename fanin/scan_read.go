@@ -12,10 +12,20 @@ import (
 	"github.com/redisfluster/fluster/fluster"
 )
 
+// mostRestarts is how often a node is scanned anew. There may be several servers behind
+// one address, and then that would never end.
+const mostRestarts = 10
+
 // read scans one node from a place on, until it is done, has failed or ctx ends.
 func (s *scan) read(ctx context.Context, n fluster.Node, from place, pages chan<- page) {
-	for !from.Done {
+	for restarts := 0; !from.Done; {
 		p := s.page(ctx, n, from)
+		if p.restarted {
+			restarts++
+		}
+		if restarts > mostRestarts {
+			p.err = fmt.Errorf("fanin: node %s is another server again and again", n)
+		}
 		select {
 		case pages <- p:
 		case <-ctx.Done():
@@ -48,7 +58,7 @@ func (s *scan) page(ctx context.Context, n fluster.Node, from place) page {
 	}
 	server := runID(replies[0])
 	if from.Server != "" && server != from.Server {
-		p.next = place{Server: server}
+		p.next, p.restarted = place{Server: server}, true
 		return p
 	}
 	p.next, p.items, p.err = s.parse(replies[1])

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -309,4 +310,27 @@ func TestAnErrorReplyIsANodesError(t *testing.T) {
 	assert.Equal(t, map[string]string{"1": "b"}, found)
 	assert.Equal(t, []string{"a"}, failedAt(t, err))
 	assert.ErrorContains(t, err, "WRONGTYPE")
+}
+
+// With several servers behind one address, each page may be of another one.
+func TestAScanOfSeveralServersBehindOneAddressEnds(t *testing.T) {
+	redistest.NoLeaks(t)
+	f := redistest.NewFake(t)
+	var pages atomic.Int64
+	f.Handle(func(cmd []string) []byte {
+		switch cmd[0] {
+		case "INFO":
+			return redistest.Bulk(fmt.Sprintf("run_id:%d\r\n", pages.Add(1)))
+		case "SCAN":
+			return redistest.Array(redistest.Bulk("5"), redistest.Array(redistest.Bulk("key")))
+		}
+		return redistest.Simple("PONG")
+	})
+	c, err := fluster.New(fluster.Config{Nodes: []fluster.Node{{Name: "a", Pool: f.Pool(redistest.PoolOptions{})}}})
+	require.NoError(t, err)
+	defer c.Close()
+	_, token, err := collect(fanin.Scan(t.Context(), c, fanin.ScanOptions{}))
+	assert.Equal(t, []string{"a"}, failedAt(t, err))
+	assert.ErrorContains(t, err, "another server")
+	assert.NotEmpty(t, token)
 }

@@ -82,6 +82,9 @@ type Subscription struct {
 // change in the end. A channel that was at home elsewhere stays subscribed to there for
 // SubscribeOptions.Overlap, which covers most of that. PUBLISH returns how many received
 // a message; and patterns are subscribed to everywhere.
+//
+// While a node refuses one of the topics, such as by an access rule, there is none of
+// them from that node; WaitReady says why.
 func Subscribe(ctx context.Context, c *fluster.FlusterCluster, topics Topics, o SubscribeOptions) *Subscription {
 	o.Ping = cmp.Or(max(o.Ping, 0), DefaultPing)
 	o.Buffer = cmp.Or(max(o.Buffer, 0), DefaultBuffer)
@@ -138,7 +141,7 @@ func signal(c chan<- struct{}) {
 
 // Receive returns the next Message or Gap. It waits for one until ctx ends. When the
 // subscription has ended, what has come by then is returned first, and then
-// ErrSubscriptionClosed, the error of the context given to Subscribe, or
+// ErrSubscriptionClosed, the cause of the end of the context given to Subscribe, or
 // fluster.ErrClosed if the cluster was closed.
 func (s *Subscription) Receive(ctx context.Context) (News, error) {
 	for {
@@ -242,10 +245,10 @@ func (s *Subscription) update(live []fluster.Node, now time.Time) (again time.Ti
 		}
 	}
 	s.turnLocked()
-	s.mu.Unlock()
-	for _, g := range gaps {
+	for _, g := range gaps { // before mu is free: a later message of another link must not pass them
 		s.inbox.put(g, now)
 	}
+	s.mu.Unlock()
 	return again
 }
 
