@@ -207,26 +207,24 @@ func TestRow34AFullServerKeepsTheConnectionsThatItHas(t *testing.T) {
 		require.NoError(r.t, err)
 		blocked := make(chan error, 1)
 		first := pool.Get()
-		defer first.Close()
 		go func() {
 			_, err := redis.DoWithTimeout(first, patient, "BLPOP", "queue", 0)
 			blocked <- err
 		}()
 		var held []redis.Conn
-		for range 30 {
+		redistest.WaitFor(r.t, patient, func() bool {
 			conn := pool.Get()
-			defer conn.Close()
 			r.Calls++
 			if conn.Err() == nil {
 				held = append(held, conn)
-			} else {
-				r.Lost++
-				r.said.print(conn.Err())
-				assert.True(r.t, fluster.SafeToRetry(conn.Err()))
+				return false
 			}
-		}
+			r.Lost++
+			r.said.print(conn.Err())
+			assert.True(r.t, fluster.SafeToRetry(conn.Err()))
+			return !status(r.t, f.FlusterCluster, "a").Live
+		}, "who wants a new connection is sent elsewhere")
 		require.NotEmpty(r.t, held)
-		waitDown(r.t, f.FlusterCluster, "a") // who wants a new connection should go elsewhere
 		for _, conn := range held[1:] {
 			_, err := conn.Do("INCR", key)
 			require.NoError(r.t, err)
@@ -236,7 +234,7 @@ func TestRow34AFullServerKeepsTheConnectionsThatItHas(t *testing.T) {
 		_, err = held[0].Do("RPUSH", "queue", "item")
 		require.NoError(r.t, err)
 		assert.NoError(r.t, <-blocked)
-		for _, conn := range held {
+		for _, conn := range append(held, first) {
 			require.NoError(r.t, conn.Close())
 		}
 		healed := time.Now()

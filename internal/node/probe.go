@@ -31,7 +31,7 @@ func (n *Node) Probe(ctx context.Context, req health.ProbeRequest) health.Eviden
 func (n *Node) tryProbe(ctx context.Context, req health.ProbeRequest) (rc redis.Conn, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("probe panicked: %v", p)
+			rc, err = n.keptProbe(), fmt.Errorf("probe panicked: %v", p)
 		}
 	}()
 	if rc, err = n.probeConn(ctx, req.Fresh); err == nil && req.Write {
@@ -40,13 +40,12 @@ func (n *Node) tryProbe(ctx context.Context, req health.ProbeRequest) (rc redis.
 	return rc, err
 }
 
-// probeConn returns a connection that has just answered a PING.
+// probeConn returns a connection that has just answered a PING. While it dials a
+// fresh one the kept one stays open: on a server that is full the fresh one would
+// take its place, and find nothing wrong.
 func (n *Node) probeConn(ctx context.Context, fresh bool) (redis.Conn, error) {
-	if rc := n.keptProbe(); rc != nil {
-		if !fresh {
-			return rc, probeError(ping(ctx, rc))
-		}
-		n.dropProbe(rc)
+	if rc := n.keptProbe(); rc != nil && !fresh {
+		return rc, probeError(ping(ctx, rc))
 	}
 	rc, err := n.open(ctx)
 	if err != nil {
@@ -106,27 +105,37 @@ func (n *Node) keptProbe() redis.Conn {
 	return n.probe
 }
 
-// keepProbe keeps rc for the next probe, if the node is not closed meanwhile.
-// A dial that took no context may come back long after its probe was given up.
+// keepProbe keeps rc for the next probe instead of the one kept so far, if the node
+// is not closed meanwhile. A dial that took no context may come back long after its
+// probe was given up.
 func (n *Node) keepProbe(ctx context.Context, rc redis.Conn) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.closed {
-		return fmt.Errorf("probe: %w", ErrClosed)
-	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	n.probe = rc
+	n.mu.Lock()
+	was, closed := n.probe, n.closed
+	if !closed {
+		n.probe = rc
+	}
+	n.mu.Unlock()
+	switch {
+	case closed:
+		return fmt.Errorf("probe: %w", ErrClosed)
+	case was != nil:
+		_ = was.Close()
+	}
 	return nil
 }
 
-// dropProbe closes a probe's connection and forgets it.
+// dropProbe closes a connection that failed a probe, and keeps it no longer.
 func (n *Node) dropProbe(rc redis.Conn) {
-	n.mu.Lock()
-	n.probe = nil
-	n.mu.Unlock()
-	if rc != nil {
-		_ = rc.Close()
+	if rc == nil {
+		return
 	}
+	n.mu.Lock()
+	if n.probe == rc {
+		n.probe = nil
+	}
+	n.mu.Unlock()
+	_ = rc.Close()
 }
