@@ -214,8 +214,9 @@ func TestADialThatFailsIsSafeToRetryWhoeverDialed(t *testing.T) {
 	})
 }
 
-// Row 38: a reply that is cut is never taken for a whole one.
+// A reply that is cut is never taken for a whole one.
 func TestRow38APartialReplyIsNeverAReply(t *testing.T) {
+	row := redistest.Faults(t, 38, "a reply is cut: of each type", "a fake server, after each byte")
 	replies := []string{"$11\r\nhello\r\nhell\r\n", "*2\r\n$1\r\na\r\n*1\r\n:12\r\n", ":1234\r\n", "+fine\r\n", "-ERR no\r\n"}
 	onBothDialers(t, func(t *testing.T, f *redistest.Fake, w *watched) {
 		for _, reply := range replies {
@@ -231,6 +232,7 @@ func TestRow38APartialReplyIsNeverAReply(t *testing.T) {
 				require.ErrorAs(t, err, &broken, "%q", reply[:n])
 				require.True(t, node.MaybeExecuted(err))
 				_ = rc.Close()
+				row.Calls, row.Lost = row.Calls+1, row.Lost+1
 			}
 		}
 	})

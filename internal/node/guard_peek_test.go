@@ -190,6 +190,7 @@ func ping(t testing.TB, pool *redis.Pool) {
 }
 
 func TestRow39AReplyThatNobodyAskedForReachesNobody(t *testing.T) {
+	redistest.Faults(t, 39, "a reply that nobody asked for, to an idle connection or with another", "a server that says more than it is asked")
 	for name, surplus := range map[string][]string{
 		"with a reply, one packet": {"+surplus\r\n"},
 		"two with a reply":         {"+surplus\r\n", "+more\r\n"},

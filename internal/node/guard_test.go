@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gomodule/redigo/redis"
 	"github.com/stretchr/testify/assert"
@@ -21,65 +22,105 @@ const (
 	spare    = 1 << 20 // what a refusal may cost besides
 )
 
-// hostileReplies are what no sane server sends.
-var hostileReplies = map[string]string{
-	"the largest length":      "$9223372036854775807\r\n",
-	"a length that overflows": "$18446744073709551616\r\n",
-	"a gigabyte":              "$1073741824\r\n",
-	"a hundred million":       "*100000000\r\n",
-	"arrays in arrays":        strings.Repeat("*1\r\n", 1_000_000),
-	"wide arrays in arrays":   strings.Repeat("*20000\r\n", 40),
-	"an endless line":         "+" + strings.Repeat("x", 4<<20),
-	"an endless error":        "-" + strings.Repeat("x", 4<<20),
-	"an endless number":       ":" + strings.Repeat("0", 4<<20),
-	"an endless length":       "$" + strings.Repeat("0", 4<<20),
-	"endless garbage":         strings.Repeat("x", 4<<20),
-	"many long lines":         "*20000\r\n" + strings.Repeat("+"+strings.Repeat("x", 1000)+"\r\n", 5000),
-	"no CR":                   "+OK\n",
-	"an empty line":           "\r\n",
-	"letters for a length":    "$abc\r\n",
-	"a negative length":       "$-2\r\n",
-	"a negative array":        "*-2\r\n",
-	"a bulk string too long":  "$1\r\nab\r\n",
-	"a number too large":      ":9223372036854775808\r\n",
-	"HTTP":                    "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n",
-	"a push of RESP3":         ">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nx\r\n",
-	"a map of RESP3":          "%1\r\n+k\r\n+v\r\n",
-	"a null of RESP3":         "_\r\n",
-	"zero bytes":              strings.Repeat("\x00", 100),
+// hostileReplies are what no sane server sends, by rows of the fault matrix.
+var hostileReplies = map[int]map[string]string{
+	37: {
+		"no CR":                  "+OK\n",
+		"an empty line":          "\r\n",
+		"letters for a length":   "$abc\r\n",
+		"a negative length":      "$-2\r\n",
+		"a negative array":       "*-2\r\n",
+		"a bulk string too long": "$1\r\nab\r\n",
+		"a number too large":     ":9223372036854775808\r\n",
+		"zero bytes":             strings.Repeat("\x00", 100),
+	},
+	40: {
+		"the largest length":      "$9223372036854775807\r\n",
+		"a length that overflows": "$18446744073709551616\r\n",
+		"a gigabyte":              "$1073741824\r\n",
+		"a hundred million":       "*100000000\r\n",
+		"arrays in arrays":        strings.Repeat("*1\r\n", 1_000_000),
+		"wide arrays in arrays":   strings.Repeat("*20000\r\n", 40),
+		"an endless line":         "+" + strings.Repeat("x", 4<<20),
+		"an endless error":        "-" + strings.Repeat("x", 4<<20),
+		"an endless number":       ":" + strings.Repeat("0", 4<<20),
+		"an endless length":       "$" + strings.Repeat("0", 4<<20),
+		"endless garbage":         strings.Repeat("x", 4<<20),
+		"many long lines":         "*20000\r\n" + strings.Repeat("+"+strings.Repeat("x", 1000)+"\r\n", 5000),
+	},
+	41: {
+		"HTTP":            "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n",
+		"a push of RESP3": ">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nx\r\n",
+		"a map of RESP3":  "%1\r\n+k\r\n+v\r\n",
+		"a null of RESP3": "_\r\n",
+	},
+}
+
+// hostileUses are ways to ask a node over a connection that is there: rc, which is
+// lent, or for nil one that is shared.
+var hostileUses = map[string]func(t *testing.T, w *watched, rc redis.Conn) error{
+	"Do": func(_ *testing.T, _ *watched, rc redis.Conn) error { return uses["Do"](rc) },
+	"DoContext": func(t *testing.T, _ *watched, rc redis.Conn) error {
+		return second(redis.DoContext(rc, t.Context(), "GET", "k"))
+	},
+	"Receive": func(_ *testing.T, _ *watched, rc redis.Conn) error { return uses["Receive"](rc) },
+	"sharing": func(t *testing.T, w *watched, _ redis.Conn) error { return second(w.share(t.Context(), t, "GET", "k")) },
 }
 
 func TestRows37And40And41AHostileReplyFailsOneCallAndCostsNoMemory(t *testing.T) {
 	redistest.NoLeaks(t)
-	for name, reply := range hostileReplies {
-		for how, use := range map[string]func(rc redis.Conn) error{
-			"Do":        uses["Do"],
-			"DoContext": func(rc redis.Conn) error { return second(redis.DoContext(rc, t.Context(), "GET", "k")) },
-			"Receive":   uses["Receive"],
-		} {
-			t.Run(name+", "+how, func(t *testing.T) {
-				f := redistest.NewFake(t)
-				w := watchURL(t, "redis://"+f.Addr(), fmt.Sprintf("?max_reply=%d&read_timeout=30s", maxReply))
-				rc := w.borrow(t)
-				f.Answer(reply)
-				var before, after runtime.MemStats
-				runtime.ReadMemStats(&before)
-				err := use(rc)
-				runtime.ReadMemStats(&after)
-				var typed *node.Error
-				require.ErrorAs(t, err, &typed)
-				assert.ErrorContains(t, err, "reply refused")
-				assert.True(t, node.MaybeExecuted(err))
-				assert.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(maxReply+spare), "bytes allocated")
-				assert.Equal(t, []health.Class{health.Soft}, w.classes())
-				assert.Error(t, rc.Err())
-				f.Resume()
-				_ = rc.Close()
-				requireHealthy(t, w.borrow(t), 1)
-				assert.Equal(t, 2, f.Accepted(), "the connection was dropped")
-			})
-		}
+	for number, replies := range hostileReplies {
+		t.Run(fmt.Sprint(number), func(t *testing.T) {
+			row := redistest.Faults(t, number, fmt.Sprintf("%d hostile replies, each by Do, DoContext, Receive and sharing", len(replies)), "a fake server")
+			row.Remark = "one call each"
+			for name, reply := range replies {
+				for how := range hostileUses {
+					t.Run(name+", "+how, func(t *testing.T) {
+						row.Calls, row.Lost = row.Calls+1, row.Lost+1
+						row.Longest = max(row.Longest, assertHarmless(t, reply, how))
+					})
+				}
+			}
+		})
 	}
+}
+
+// assertHarmless checks what one hostile reply does, and returns how long its call
+// took.
+func assertHarmless(t *testing.T, reply, how string) time.Duration {
+	t.Helper()
+	f := redistest.NewFake(t)
+	w := watchURL(t, "redis://:"+canary+"@"+f.Addr(), fmt.Sprintf("?max_reply=%d&read_timeout=30s", maxReply))
+	var rc redis.Conn
+	if how == "sharing" {
+		warmUp(t, w)
+	} else {
+		rc = w.borrow(t)
+	}
+	accepted := f.Accepted()
+	f.Answer(reply)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	begun := time.Now()
+	err := hostileUses[how](t, w, rc)
+	took := time.Since(begun)
+	runtime.ReadMemStats(&after)
+	var typed *node.Error
+	require.ErrorAs(t, err, &typed)
+	assert.ErrorContains(t, err, "reply refused")
+	assert.NotContains(t, inEveryForm(err), canary)
+	assert.True(t, node.MaybeExecuted(err))
+	assert.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(maxReply+spare), "bytes allocated")
+	assert.Equal(t, []health.Class{health.Soft}, w.classes())
+	f.Resume()
+	if rc != nil {
+		assert.Error(t, rc.Err())
+		_ = rc.Close()
+		requireHealthy(t, w.borrow(t), 1)
+		assert.Equal(t, accepted+1, f.Accepted(), "the connection was dropped")
+	}
+	assert.NoError(t, w.assertEcho(t.Context(), t, 1, ""))
+	return took
 }
 
 func TestAReplyAsLargeAsAllowedIsRead(t *testing.T) {
