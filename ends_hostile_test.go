@@ -158,8 +158,10 @@ func TestRow38AReplyThatIsCutAnywhereIsNoReply(t *testing.T) {
 
 // hostileReads are ways to read one reply.
 var hostileReads = map[string]func(ctx context.Context, c *fluster.FlusterCluster) (any, error){
-	"a pool's DoContext": func(ctx context.Context, c *fluster.FlusterCluster) (any, error) { return doContext(ctx, c, "k", "GET") },
-	"Do":                 func(ctx context.Context, c *fluster.FlusterCluster) (any, error) { return c.Do(ctx, "GET", "k") },
+	"a pool's DoContext": func(ctx context.Context, c *fluster.FlusterCluster) (any, error) {
+		return doContext(ctx, c, "k", "GET")
+	},
+	"Do": func(ctx context.Context, c *fluster.FlusterCluster) (any, error) { return c.Do(ctx, "GET", "k") },
 	"a pipeline": func(_ context.Context, c *fluster.FlusterCluster) (any, error) {
 		conn := c.Get()
 		defer conn.Close()

@@ -24,11 +24,11 @@ const childServers = "FLUSTER_TEST_SERVERS"
 // child, since the limit is the whole process's.
 func TestRow42WithoutDescriptorsNoNodeIsOut(t *testing.T) {
 	if addrs := os.Getenv(childServers); addrs != "" {
-		starve(t, strings.Split(addrs, ","))
+		starve(beginTrial(t, 42, "no descriptor is free", "RLIMIT_NOFILE, in a child"), strings.Split(addrs, ","))
 		return
 	}
 	var addrs []string
-	for _, s := range startServers(t, 3) {
+	for _, s := range startServers(t, 3, "--requirepass", canary) {
 		addrs = append(addrs, s.Addr())
 	}
 	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
@@ -38,20 +38,24 @@ func TestRow42WithoutDescriptorsNoNodeIsOut(t *testing.T) {
 	require.Contains(t, string(out), "--- PASS", "the child ran the test")
 }
 
-func starve(t *testing.T, addrs []string) {
+func starve(r *trial, addrs []string) {
+	t := r.t
 	cfg := fluster.Config{Health: health.Config{Interval: 20 * time.Millisecond}}
 	for i, addr := range addrs {
-		n, err := fluster.ParseNode("redis://" + addr + "?name=" + nodeName(i) + "&max_idle=0")
+		n, err := fluster.ParseNode("redis://:" + canary + "@" + addr + "?name=" + nodeName(i) + "&max_idle=0")
 		require.NoError(t, err)
 		cfg.Nodes = append(cfg.Nodes, n)
 	}
-	c := newCluster(t, cfg)
+	c := r.cluster(cfg)
 	require.NoError(t, c.WaitReady(t.Context()))
 
 	hoard := takeDescriptors(t)
 	redistest.WaitFor(t, patient, func() bool {
 		for _, st := range c.Nodes() {
+			begun := time.Now()
 			_, err := do(c, keyOf(t, c, st.Name), "INCR")
+			r.Calls, r.Lost, r.Longest = r.Calls+1, r.Lost+1, max(r.Longest, time.Since(begun))
+			r.said.print(err)
 			require.ErrorIs(t, err, syscall.EMFILE)
 			require.True(t, fluster.SafeToRetry(err))
 			if st.LocalFaults < 50 {
@@ -62,6 +66,7 @@ func starve(t *testing.T, addrs []string) {
 	}, "50 local faults of each node")
 	requireNoPenalties(t, c)
 
+	r.within(100*time.Millisecond, r.Longest, "a call that finds no descriptor")
 	for _, f := range hoard {
 		require.NoError(t, f.Close())
 	}
