@@ -81,9 +81,9 @@ func AnyNode() Targets {
 }
 
 // Each runs one command on each of some nodes at once and returns every node's reply
-// and error, in the order of Config.Nodes or of the names given. The error joins those of the nodes that failed, as a NodesError; the
-// replies of the others are there all the same. Nothing is repeated. It returns
-// soon after ctx ends.
+// and error, in the order of Config.Nodes or of the names given. The error joins those
+// of the nodes that failed, as a NodesError; the replies of the others are there all
+// the same. Nothing is repeated. It returns soon after ctx ends.
 //
 // The command goes over pooled connections. One that would change its connection
 // for whoever has it next, such as SELECT, is ErrRefused.

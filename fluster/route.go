@@ -20,11 +20,11 @@ import (
 //     at once, replies in the order of the calls, each with its own error, which
 //     is a PipelineError unless a server replied it. Do("") returns what is due, and
 //     Pending tells how much that is. A node that is dead or frozen costs the others
-//     nothing. Pipelines of many callers go out together, as the calls of Do. A command that is refused
-//     is not sent, and Receive says so in its turn. Order is kept between
-//     commands to one node, not between nodes. Nothing in a pipeline is repeated,
-//     and what needs one reply before it can go on (SUNION and its like, and what
-//     Config.NonAtomic allows, over several nodes) is ErrCrossNode there.
+//     nothing. Pipelines of many callers go out together, as the calls of Do. A
+//     command that is refused is not sent, and Receive says so in its turn. Order is
+//     kept between commands to one node, not between nodes. Nothing in a pipeline is
+//     repeated, and what needs one reply before it can go on (SUNION and its like,
+//     and what Config.NonAtomic allows, over several nodes) is ErrCrossNode there.
 //   - MULTI, EXEC, DISCARD, WATCH and UNWATCH stand on the node of the first key.
 //     A key elsewhere is ErrCrossNode; the transaction is then discarded.
 //   - SUBSCRIBE stands on the node of its channels, where PUBLISH sends to, until
@@ -74,8 +74,9 @@ func (c *FlusterCluster) GetContext(ctx context.Context) (redis.Conn, error) {
 //
 // A command that cannot have run (SafeToRetry), or that only reads, is repeated at
 // the node that is then its home, within ctx and a budget of a tenth of the calls:
-// up to twice, unless Config.Retry or WithRetry says otherwise. Nothing else is ever
-// sent twice. A command that blocks is waited for as long as it was told to wait.
+// up to twice, unless Config.Retry or WithRetry says otherwise. One without keys is
+// repeated at each node by itself, while that lives. Nothing else is ever sent twice.
+// A command that blocks is waited for as long as it was told to wait.
 //
 // While three calls or more are under way on a node whose pool ParseNode built, they
 // share one connection, beside those of the pool, and are written and read together.

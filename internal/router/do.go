@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -59,9 +60,29 @@ func (r *Router) fanOut(ctx context.Context, c *call) (any, error) {
 	if !c.info.Repeatable {
 		nodes = r.all()
 	}
-	replies := r.Fan(ctx, nodes, c.cmd, c.args)
+	c.args = node.PlainArgs(c.args) // methods of the caller's are called once, and by nobody else
+	replies := r.eachOf(nodes, func(n int) (any, error) { return r.onPart(ctx, c, n) })
 	r.scripts.see(c, replies)
 	return c.info.OneOf(replies)
+}
+
+// onPart runs a call that has no key on one of its nodes. It is repeated as others are,
+// but only there, and while the node lives.
+func (r *Router) onPart(ctx context.Context, c *call, n int) (any, error) {
+	r.budget.call()
+	var t tries
+	for {
+		reply, err := r.onOwn(ctx, n, c.cmd, c.args, c.info)
+		err = unbelieved(c.info, err)
+		if err == nil || !r.lives(n) || !r.again(ctx, c, &t, n, err) {
+			return reply, t.outcome(err)
+		}
+	}
+}
+
+func (r *Router) lives(n int) bool {
+	live, err := r.cluster.View().Live()
+	return err == nil && slices.Contains(live, n)
 }
 
 func (r *Router) all() []int {
@@ -73,16 +94,25 @@ func (r *Router) all() []int {
 }
 
 // Fan runs one command on each of some nodes at once, and returns their replies
-// in that order.
+// in that order. Nothing is repeated.
 func (r *Router) Fan(ctx context.Context, nodes []int, cmd string, args []any) []command.Reply {
 	info, _ := command.Lookup(cmd, args)
-	args = node.PlainArgs(args) // methods of the caller's are called once, and by nobody else
-	replies := make([]command.Reply, len(nodes))
-	concurrently(len(nodes), func(i int) {
-		value, err := r.onOwn(ctx, nodes[i], cmd, args, info)
+	args = node.PlainArgs(args) // as in fanOut
+	return r.eachOf(nodes, func(n int) (any, error) {
+		value, err := r.onOwn(ctx, n, cmd, args, info)
 		if info != nil {
 			err = unbelieved(info, err)
 		}
+		return value, err
+	})
+}
+
+// eachOf calls do for each of some nodes at once, and returns what it returned, in
+// that order.
+func (r *Router) eachOf(nodes []int, do func(n int) (any, error)) []command.Reply {
+	replies := make([]command.Reply, len(nodes))
+	concurrently(len(nodes), func(i int) {
+		value, err := do(nodes[i])
 		replies[i] = command.Reply{Node: r.cluster.Name(nodes[i]), Value: value, Err: err}
 	})
 	return replies
