@@ -471,7 +471,7 @@ func TestManyGoroutinesUseOneSubscription(t *testing.T) {
 		begin(func() {
 			for n := range each {
 				r.Add(fanin.Topics{Channels: []string{channel}})
-				_, err := s.Do(ctx, "PUBLISH", channel, fmt.Sprint(i, "-", n))
+				_, err := s.Do(t.Context(), "PUBLISH", channel, fmt.Sprint(i, "-", n)) // ctx may end before the last reply
 				assert.NoError(t, err)
 				r.Remove(fanin.Topics{Channels: []string{channel}})
 			}
