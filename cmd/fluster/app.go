@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -115,6 +116,7 @@ func (s *session) dispatch(args []string, getenv func(string) string) error {
 		kong.NoDefaultHelp(),
 		kong.ConfigureHelp(kong.HelpOptions{NoExpandSubcommands: true, Compact: true, WrapUpperBound: 100}),
 		kong.Resolvers(fromEnvironment(getenv)),
+		kong.KindMapper(reflect.String, kong.MapperFunc(takeText)),
 	)
 	if err != nil {
 		return err
@@ -137,6 +139,17 @@ func (s *session) dispatch(args []string, getenv func(string) string) error {
 		return usagef("unexpected argument %s", s.rest[0])
 	}
 	return command.Run(s)
+}
+
+// takeText gives a field an argument as it is. The parser itself would replace bytes
+// that are not UTF-8, which keys and names of files may hold.
+func takeText(ctx *kong.DecodeContext, target reflect.Value) error {
+	token, err := ctx.Scan.PopValue("string")
+	if err != nil {
+		return err
+	}
+	target.SetString(token.String())
+	return nil
 }
 
 // fromEnvironment gives the flags nodes and placement what the environment says.

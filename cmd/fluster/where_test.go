@@ -10,6 +10,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -54,6 +55,19 @@ func TestKeysAreWhereTheLibraryPutsThem(t *testing.T) {
 	}
 	assert.Equal(t, want.String(), succeed(t, strings.Join(keys, "\n"), "where", "--nodes", three), "from standard input")
 	assert.Equal(t, want.String(), succeed(t, "", append([]string{"where", "--nodes", three, "--"}, keys...)...), "as arguments")
+}
+
+func TestArgumentsMayBeAnyBytes(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "\xff.json")
+	require.NoError(t, os.WriteFile(file, []byte(`["a"]`), 0o600))
+	keys := []string{"\xff\xfe", "\x80", "é", "a,b", "", "a\tb", "="}
+	var want strings.Builder
+	for i, node := range nodesOfThree(t, keys...) {
+		want.WriteString(keys[i] + "\t" + node + "\n")
+	}
+	assert.Equal(t, want.String(), succeed(t, "", append([]string{"where", "--nodes", three}, keys...)...))
+	assert.Equal(t, "\xff\ta\n", succeed(t, "", "where", "\xff", "--nodes="+file))
+	assert.JSONEq(t, `{"key_hex": "ff", "node": "a"}`, succeed(t, "", "where", "\xff", "--json", "--nodes", file))
 }
 
 func TestKeysMayBeAnyBytes(t *testing.T) {

@@ -45,6 +45,7 @@ func TestListsOfNodes(t *testing.T) {
 		"strings as written":   {"- {name: 007, weight: '8'}\n- {name: yes}\n- {name: 1.0}", nodes{{"007", "", 8}, {"yes", "", 0}, {"1.0", "", 0}}},
 		"an alias":             {"- {name: a, weight: &w 4}\n- {name: b, weight: *w}", nodes{{"a", "", 4}, {"b", "", 4}}},
 		"names of any script":  {"- name: é 節点", nodes{{"é 節点", "", 0}}},
+		"a path with a space":  {"- /a b", nodes{{"/a b", "/a b", 0}}},
 		"a comment":            {"# all of them\n- a # the first", nodes{{"a", "a", 0}}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -122,6 +123,7 @@ func TestFlawsNameFileLineAndField(t *testing.T) {
 		"- url: redis://h:x":                    "f:1: nodes[0].url: it cannot be parsed (are all special characters of the password percent-encoded?)",
 		"- url: http://h":                       "f:1: nodes[0].url: its scheme must be redis, rediss, valkey, valkeys or unix",
 		"- address: redis://h":                  "f:1: nodes[0].address: is not host:port or the path of a socket (a URL goes into url)",
+		"- a:1\n - b:2":                         "f:1: nodes[0]: is not host:port or the path of a socket (a URL goes into url)",
 		"- name: redis://:pw@h":                 "f:1: nodes[0].name: is a URL that may hold a password (that goes into url)",
 		"-\n  - a":                              "f:2: nodes[0]: is neither a map nor a URL nor an address",
 		"nodes: a":                              "f:1: nodes: is not a list of nodes",

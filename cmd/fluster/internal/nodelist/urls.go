@@ -91,7 +91,8 @@ func nameFlaw(name string) string {
 
 // addressFlaw tells why an address cannot be one, or is empty.
 func addressFlaw(address string) string {
-	if strings.ContainsAny(address, "@") || strings.Contains(address, "://") {
+	path := strings.HasPrefix(address, "/")
+	if strings.Contains(address, "@") || strings.Contains(address, "://") || !path && strings.ContainsFunc(address, unicode.IsSpace) {
 		return "is not host:port or the path of a socket (a URL goes into url)"
 	}
 	return nameFlaw(address)
