@@ -40,7 +40,7 @@ soak-queue: redis ## drain full-size queues while a node is killed, and count wh
 
 .PHONY: fuzz
 FUZZTIME ?= 20s
-fuzz: ## run each fuzz target for FUZZTIME (20s)
+fuzz: ## run each fuzz target for FUZZTIME (20s), or with so many inputs (1000x)
 	@$(call each,fuzz,$(CURDIR)/scripts/fuzz $(FUZZTIME))
 
 .PHONY: simulate
