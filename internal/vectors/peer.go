@@ -30,7 +30,7 @@ var peers = []peer{
 	{"redis-rb", []string{"redis-rb", "redis_rb", "redisrb", "redis::distributed"}, redisRbSpec, redisRbNode},
 	{"phpredis", []string{"phpredis", "redisarray"}, phpRedisSpec, unweighted},
 	{"predis", []string{"predis"}, predisSpec, weighted},
-	{"libketama", []string{"libketama", "ketama_get_server"}, noOptions, weighted},
+	{"libketama", []string{"libketama", "rj/ketama", "ketama_get_server"}, noOptions, weighted},
 	{"balanced", []string{"ring.balanced", "balanced"}, noOptions, weighted},
 }
 
@@ -141,7 +141,7 @@ func noOptions(_ *set, c column) (string, error) { return "", c.known() }
 // version returns the numbers of the version that follows a word in the set's peer or
 // its name: major and minor.
 func (s *set) version(word string) (major, minor int, ok bool) {
-	pattern := regexp.MustCompile(word + `[ _v]*(\d+)(?:\.(\d+))?`)
+	pattern := regexp.MustCompile(word + `[^0-9a-z]*(?:v|version)?[^0-9a-z]*(\d+)(?:\.(\d+))?`)
 	for _, text := range []string{s.Peer, s.Name} {
 		if m := pattern.FindStringSubmatch(strings.ToLower(text)); m != nil {
 			major, _ = strconv.Atoi(m[1])

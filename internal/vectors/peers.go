@@ -1,6 +1,7 @@
 package vectors
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -70,10 +71,7 @@ func jedisSpec(s *set, c column) (string, error) {
 
 // jedisNode calls shards without a name as Jedis labels them.
 func jedisNode(_ *set, i int, n nodeSpec) (ring.Node, error) {
-	name := n.Name
-	if name == "" {
-		name = "SHARD-" + strconv.Itoa(i) + "-NODE-"
-	}
+	name := cmp.Or(n.Name, n.Label, "SHARD-"+strconv.Itoa(i)+"-NODE-")
 	return ring.Node{Name: name, Weight: n.Weight}, nil
 }
 

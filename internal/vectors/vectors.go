@@ -8,6 +8,7 @@
 package vectors
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -80,6 +81,7 @@ func Check(dir, name string) Result {
 		res.Err = err
 		return res
 	}
+	s.Name = cmp.Or(s.Name, name)
 	res.Columns = len(s.Columns)
 	file, err := openTable(dir, name)
 	if err != nil {

@@ -163,6 +163,14 @@ func TestSetsOfOtherNamesAndSettingsAreUnderstood(t *testing.T) {
 			`{"peer": "Jedis 2.9.3 ShardedJedis", "columns": [{"name": "c", "nodes": "a", "options": {"hash": "MURMUR", "tag": true}}],
 			"node_sets": {"a": [{"host": "h", "port": 1, "name": null, "weight": 2}, {"host": "h", "port": 2, "name": "two", "weight": 3}]}}`, "1",
 		},
+		"an old Jedis by its version in another spelling, and by labels": {
+			`{"peer": "redis.clients:jedis:2.9.0", "columns": [{"name": "c", "nodes": "a"}],
+			"node_sets": {"a": [{"label": "one", "weight": 2}, {"label": "two", "weight": 3}]}}`, "1",
+		},
+		"an old redis-rb in brackets": {
+			`{"peer": "Redis::Distributed (redis-rb, version 4.8.0)", "columns": [{"name": "c", "nodes": "a"}],
+			"node_sets": {"a": [{"url": "redis://10.0.0.1"}, {"url": "redis://10.0.0.2"}]}}`, "1",
+		},
 		"redis-rb by its URLs": {
 			`{"peer": "redis-rb 5.4.0 + redis-client 0.22.1", "columns": [{"name": "c", "nodes": "a", "down": [0]}],
 			"node_sets": {"a": [{"url": "redis://10.0.0.1:6379", "label": "redis://10.0.0.1:6379"}, {"url": "redis://10.0.0.2:6379", "id": "two"}]}}`, "1",
@@ -178,6 +186,13 @@ func TestSetsOfOtherNamesAndSettingsAreUnderstood(t *testing.T) {
 			assert.Zero(t, res.Mismatches, res.First)
 		})
 	}
+}
+
+func TestTheNameOfASetsFilesIsThatOfASetWithoutOne(t *testing.T) {
+	const text = `{"columns": [{"name": "c", "nodes": "a"}], "node_sets": {"a": [{"label": "0"}, {"label": "1"}]}}`
+	res := checkOne(t, map[string]string{"libketama.json": text, "libketama.csv": "key_hex,c\n6869,1\n"})
+	require.NoError(t, res.Err)
+	assert.Zero(t, res.Mismatches, res.First)
 }
 
 func TestALabelThatIsNotTheNodesIsAnError(t *testing.T) {
