@@ -1,10 +1,12 @@
 package fluster_test
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -121,6 +123,10 @@ func (r *trial) cluster(cfg fluster.Config) *fluster.FlusterCluster {
 // slack returns by how much a bound is to be eased by now, since the machine stalled.
 func (r *trial) slack() time.Duration { return r.watch.Slack() }
 
+// calm reports a machine that has not stalled for as long as a time-out. One that has
+// makes calls time out that no fault met, and puts nodes out that are well.
+func (r *trial) calm() bool { return r.slack() < quick.Read }
+
 // within checks that something took no longer than it may, on a machine that runs.
 func (r *trial) within(most, took time.Duration, what string) {
 	r.t.Helper()
@@ -219,7 +225,7 @@ func ownersOf(t *testing.T, all []fluster.NodeStatus) func(key string) map[int]b
 // for as long as a time-out.
 func (r *trial) onlyOut(c *fluster.FlusterCluster, names ...string) {
 	r.t.Helper()
-	if r.slack() > quick.Read {
+	if !r.calm() {
 		return
 	}
 	out := map[string]bool{}
@@ -233,12 +239,15 @@ func (r *trial) onlyOut(c *fluster.FlusterCluster, names ...string) {
 	}
 }
 
-// most returns the most often that any one of the callers failed.
-func most(failed []failedCall) (n int) {
+// most returns the most often that any one of the callers failed at the named nodes.
+func most(failed []failedCall, nodes ...string) (n int) {
 	times := make(map[int]int)
 	for _, call := range failed {
-		times[call.goroutine]++
-		n = max(n, times[call.goroutine])
+		var ne *fluster.NodeError
+		if errors.As(call.err, &ne) && slices.Contains(nodes, ne.Node) {
+			times[call.goroutine]++
+			n = max(n, times[call.goroutine])
+		}
 	}
 	return n
 }

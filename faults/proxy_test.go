@@ -152,6 +152,9 @@ func (r *trial) node(name string) fluster.NodeStatus {
 	return fluster.NodeStatus{}
 }
 
+// calm reports a machine that has not stalled for as long as a time-out.
+func (r *trial) calm() bool { return r.watch.Slack() < r.limit }
+
 // within checks that something took no longer than it may, on a machine that runs.
 func (r *trial) within(most, took time.Duration, what string) {
 	r.t.Helper()

