@@ -58,15 +58,16 @@ func TestCallersWaitOnceMuchHasGathered(t *testing.T) {
 			})
 		}
 	}
+	n.shared.relieved.Store(true) // no other connection is to take its place while it is held up,
+	for range maxBeside {         // and nobody to pass it by
+		n.shared.beside.Add(1)
+	}
 	call(&patient, t.Context(), callers, func(err error) { assert.NoError(t, err) })
 	full := func() bool {
 		gathered, _, flights := n.look()
 		return gathered >= maxGathered && flights == maxFlights
 	}
 	redistest.WaitFor(t, patience, full, "nothing gathers")
-	for range maxBeside { // those who pass by while it is held up
-		n.shared.beside.Add(1)
-	}
 	call(&leaving, ctx, callers, func(err error) {
 		assert.ErrorIs(t, err, context.Canceled)
 		assert.True(t, SafeToRetry(err), "what never was in the buffer counts as sent")
@@ -79,6 +80,7 @@ func TestCallersWaitOnceMuchHasGathered(t *testing.T) {
 	f.Resume()
 	patient.Wait()
 	n.shared.beside.Store(0)
+	n.shared.relieved.Store(false)
 }
 
 func TestCallsWhoseCallersHaveLeftAreBoundedToo(t *testing.T) {
