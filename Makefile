@@ -27,7 +27,7 @@ RACE := $(shell command -v "$$(go env CC)" >/dev/null && echo -race)
 test: redis ## vet and test the workspace, with the race detector
 	@test -n "$(RACE)" || echo "There is no C compiler here, so the tests run without the race detector."
 	@$(call each,vet,go vet ./...)
-	@$(call each,test,go test $(RACE) -shuffle=on -timeout 300s ./...)
+	@$(call each,test,go test $(RACE) -shuffle=on -timeout 600s ./...)
 
 .PHONY: soak
 COUNT ?= 20
