@@ -84,6 +84,8 @@ func TestScores(t *testing.T) {
 		"top of the added":         {fanin.ScoreRange{Rule: fanin.Added, Limit: 1}, scored("w", math.Pi)},
 		"top of the lowest":        {fanin.ScoreRange{Rule: fanin.Lowest, Limit: 1}, scored("w", math.Pi)},
 		"bottom of the lowest":     {fanin.ScoreRange{Rule: fanin.Lowest, Ascending: true, Limit: 2}, scored("top", -inf, "y", -1e300)},
+		"bottom of the highest":    {fanin.ScoreRange{Ascending: true, Limit: 1}, scored("y", -2.5)},
+		"top of the bounded":       {fanin.ScoreRange{Max: "0.15", Limit: 1}, scored("y", -2.5)},
 		"an empty range":           {fanin.ScoreRange{Max: "-inf", Min: "+inf"}, scored()},
 		"beyond the largest":       {fanin.ScoreRange{Max: "1e999", Min: "3"}, scored("top", inf, "w", math.Pi, "x", 3)},
 	} {
