@@ -36,8 +36,11 @@ var connsAre = map[string]documented{
 			{"LRANGE", []any{"none", 0, -1}, []any{}},
 			{"BLPOP", []any{"none", "0.01"}, nil},
 			{"MGET", []any{"n", "none"}, []any{[]byte("1"), nil}},
-			{"EVAL", []any{"return {1, {2, {'x', {err = 'MINE inside'}}}}", 0},
-				[]any{int64(1), []any{int64(2), []any{[]byte("x"), redis.Error("MINE inside")}}}},
+			{
+				"EVAL",
+				[]any{"return {1, {2, {'x', {err = 'MINE inside'}}}}", 0},
+				[]any{int64(1), []any{int64(2), []any{[]byte("x"), redis.Error("MINE inside")}}},
+			},
 		} {
 			got, err := rc.Do(row.cmd, row.args...)
 			require.NoError(t, err, row.cmd)
@@ -59,10 +62,22 @@ var connsAre = map[string]documented{
 			arg  any
 			want string
 		}{
-			{"text", "text"}, {[]byte("bytes"), "bytes"}, {-7, "-7"}, {int64(1) << 60, "1152921504606846976"},
-			{2.5, "2.5"}, {1e21, "1e+21"}, {true, "1"}, {false, "0"}, {nil, ""},
-			{uint16(9), "9"}, {[]int{1, 2}, "[1 2]"}, {time.Second, "1s"}, {float32(0.5), "0.5"},
-			{argument{[]byte("its own")}, "its own"}, {argument{nil}, ""}, {argument{argument{"inner"}}, "{inner}"},
+			{"text", "text"},
+			{[]byte("bytes"), "bytes"},
+			{-7, "-7"},
+			{int64(1) << 60, "1152921504606846976"},
+			{2.5, "2.5"},
+			{1e21, "1e+21"},
+			{true, "1"},
+			{false, "0"},
+			{nil, ""},
+			{uint16(9), "9"},
+			{[]int{1, 2}, "[1 2]"},
+			{time.Second, "1s"},
+			{float32(0.5), "0.5"},
+			{argument{[]byte("its own")}, "its own"},
+			{argument{nil}, ""},
+			{argument{argument{"inner"}}, "{inner}"},
 			{&argument{true}, "1"},
 		} {
 			got, err := redis.String(rc.Do("ECHO", row.arg))

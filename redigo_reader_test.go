@@ -64,7 +64,7 @@ var uses = map[string]func(ctx context.Context, c *fluster.FlusterCluster) error
 	},
 	"a subscription by Get": func(ctx context.Context, c *fluster.FlusterCluster) error {
 		conn := redis.PubSubConn{Conn: c.Get()}
-		defer conn.Close()
+		defer func() { _ = conn.Close() }()
 		if err := conn.Subscribe("news"); err != nil {
 			return err
 		}

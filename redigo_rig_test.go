@@ -57,7 +57,7 @@ func barePool(t *testing.T, s *redistest.Server, setUp func(*redis.Pool)) *under
 	if setUp != nil {
 		setUp(p.Pool)
 	}
-	t.Cleanup(func() { _ = p.Pool.Close() })
+	t.Cleanup(func() { _ = p.Close() })
 	return p
 }
 

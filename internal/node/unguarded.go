@@ -57,7 +57,7 @@ func (u *unguarded) survive(err *error) {
 	if p := recover(); p != nil {
 		broken := unreadable(p)
 		u.broken.CompareAndSwap(nil, broken)
-		_ = u.Conn.Close()
+		_ = u.Close()
 		*err = broken
 	}
 }
