@@ -13,11 +13,12 @@ func TestWhoTakesAMessageWakesTheNextReceiver(t *testing.T) {
 	b := newInbox(10)
 	b.put(Message{Channel: "one"}, time.Time{})
 	b.put(Message{Channel: "two"}, time.Time{})
-	<-b.ready
 	for _, want := range []string{"one", "two"} {
+		require.Len(t, b.ready, 1, "a signal while there is more")
+		<-b.ready
 		n, ok := b.take()
 		require.True(t, ok)
 		assert.Equal(t, Message{Channel: want}, n)
-		assert.Equal(t, want == "one", len(b.ready) == 1, "a signal while there is more")
 	}
+	assert.Empty(t, b.ready)
 }
