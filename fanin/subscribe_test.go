@@ -444,7 +444,7 @@ func TestARefusedTopicIsTold(t *testing.T) {
 func TestManyGoroutinesUseOneSubscription(t *testing.T) {
 	s := openSite(t, 3, "")
 	channels := s.channels(t, "news:")
-	r := s.subscribe(t, fanin.Topics{Patterns: []string{"news:*"}}, fanin.SubscribeOptions{Ping: time.Millisecond * 100})
+	r := s.subscribe(t, fanin.Topics{Patterns: []string{"news:*"}}, fanin.SubscribeOptions{Ping: longEnough}) // none is to be given up
 	const each, receivers = 200, 4
 	got := make(chan string, each*len(channels))
 	ctx, cancel := context.WithCancel(t.Context())
