@@ -4,6 +4,7 @@ go 1.25
 
 require (
 	github.com/Shopify/toxiproxy/v2 v2.12.0
+	github.com/anishathalye/porcupine v1.3.1
 	github.com/gomodule/redigo v1.9.3
 	github.com/redisfluster/fluster v0.0.0
 	github.com/rs/zerolog v1.33.0
