@@ -17,6 +17,18 @@ import (
 	"github.com/redisfluster/fluster/internal/redistest"
 )
 
+// someBuilders runs a row for pools of both kinds if there is time, and else for those
+// of one.
+func someBuilders(t *testing.T, mainly string, number int, fault, injected string, run func(r *trial, builder string)) {
+	if wholeFaults {
+		eachBuilder(t, number, fault, injected, run)
+		return
+	}
+	t.Run(mainly, func(t *testing.T) {
+		run(beginTrial(t, number, fault+": "+mainly, injected), mainly)
+	})
+}
+
 // startRouted runs a load like startLoad, whose callers call Do.
 func startRouted(t testing.TB, c *fluster.FlusterCluster, n int) *load {
 	return startCalls(t, c, n, func(key string) error {
