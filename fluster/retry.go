@@ -10,7 +10,8 @@ import (
 
 // Retry says how often, and how soon, a call of a cluster is repeated. It can make
 // repeats fewer or more, but not what may be repeated: that is a command which
-// cannot have run (SafeToRetry), or which only reads. All repeats of a cluster, but
+// cannot have run (SafeToRetry), or which only reads; and neither where a node is out
+// whose keys no other node has, as under placements without fail-over. All repeats of a cluster, but
 // those after a conflict, come out of one budget, a tenth of its calls and some for a
 // start, so that they cannot keep a server down that is overloaded.
 //

@@ -26,6 +26,7 @@ var (
 type oneKey struct {
 	err   func(try int) error
 	homes []int // by how many calls there were; the last one stays
+	out   bool  // the first node is
 	at    []time.Time
 	nodes []int
 }
@@ -34,7 +35,14 @@ func (o *oneKey) View() router.View    { return o }
 func (o *oneKey) Len() int             { return 3 }
 func (o *oneKey) Name(n int) string    { return string(rune('A' + n)) }
 func (o *oneKey) Pool(int) *redis.Pool { return nil }
-func (o *oneKey) Live() ([]int, error) { return []int{0, 1, 2}, nil }
+
+func (o *oneKey) Live() ([]int, error) {
+	if o.out {
+		return []int{1, 2}, nil
+	}
+	return []int{0, 1, 2}, nil
+}
+
 func (o *oneKey) Locate(string) (int, error) {
 	if len(o.homes) == 0 {
 		return 0, nil
@@ -146,6 +154,23 @@ func TestRepeatsAtOtherNodesComeAtOnce(t *testing.T) {
 			assert.Equal(t, uint64(1), repeats, "node %d failed a call that was repeated", n)
 		}
 	})
+}
+
+func TestACallWhoseNodeIsOutIsRepeatedOnlyWhereTheKeyHasGone(t *testing.T) {
+	for _, err := range []error{unsent, lost} {
+		o := &oneKey{err: always(err), out: true}
+		r := router.New(o, router.Config{Retry: router.Retry{Max: 5, MinWait: time.Hour}})
+		_, got := r.Do(t.Context(), "GET", []any{"k"})
+		require.ErrorIs(t, got, err)
+		assert.Equal(t, []int{0}, o.nodes)
+		repeats, refused := r.Retries(0)
+		assert.Zero(t, repeats+refused, "and spends nothing")
+
+		o = &oneKey{err: always(err), out: true, homes: []int{0, 1}}
+		_, got = router.New(o, router.Config{Retry: router.Retry{Max: 1}}).Do(t.Context(), "GET", []any{"k"})
+		require.ErrorIs(t, got, err)
+		assert.Equal(t, []int{0, 1}, o.nodes)
+	}
 }
 
 func TestARefusalIsRepeatedWhereTheKeyHasGone(t *testing.T) {

@@ -84,11 +84,12 @@ func (t *tries) outcome(err error) error {
 
 // again decides whether a call that failed with err at a node is repeated, at the
 // node that then is its home: if it cannot have run, or changes nothing and got no
-// answer; if its context, its policy and the budget allow it. It then waits, unless
-// this is the first repeat or goes to another node.
+// answer; if its node lives or another is its home now; if its context, its policy and
+// the budget allow it. It then waits, unless this is the first repeat or goes to
+// another node.
 func (r *Router) again(ctx context.Context, c *call, t *tries, at int, err error) bool {
 	p := r.policy(ctx)
-	if t.repeats >= p.Max || ctx.Err() != nil || !r.mayRepeat(c, p, at, err) {
+	if t.repeats >= p.Max || ctx.Err() != nil || !r.mayRepeat(c, p, at, err) || r.stuck(c, at) {
 		return false
 	}
 	if !r.budget.retry() {
@@ -148,6 +149,11 @@ func (r *Router) moved(c *call, from int) bool {
 	parts, err := r.locate(r.cluster.View(), c)
 	return err == nil && (len(parts) > 1 || parts[0].node != from)
 }
+
+// stuck reports whether the call's home is a node that is out: placements without
+// fail-over leave it there, and until that node is back it fails however often it is
+// repeated.
+func (r *Router) stuck(c *call, at int) bool { return !r.lives(at) && !r.moved(c, at) }
 
 func blocking(c *call) bool {
 	_, blocks := c.info.Blocks(c.args)
