@@ -29,7 +29,7 @@ func (s *sharing) Enlist(n int, b, after *node.Batch) bool {
 func (*oneKey) Enlist(int, *node.Batch, *node.Batch) bool { return false }
 
 func TestPipelinesOfManyCallersKeepTheirReplies(t *testing.T) {
-	r, _ := servers(t, 3, "read_timeout=30s&write_timeout=30s")
+	r, _ := servers(t, 3, "dial_timeout=30s&read_timeout=30s&write_timeout=30s")
 	r.share(t)
 	var callers sync.WaitGroup
 	for who := range 16 {

@@ -68,7 +68,7 @@ func TestABlockingCommandThatNobodyWaitsForTakesNothing(t *testing.T) {
 }
 
 func TestABigPipelineDoesNotLockUp(t *testing.T) {
-	r, s := servers(t, 3, "read_timeout=30s&write_timeout=30s")
+	r, s := servers(t, 3, "dial_timeout=30s&read_timeout=30s&write_timeout=30s")
 	const n = 100_000
 	value := strings.Repeat("x", 100)
 	c := r.conn()
@@ -90,7 +90,7 @@ func TestABigPipelineDoesNotLockUp(t *testing.T) {
 }
 
 func TestBigValuesInPipelinesDoNotLockUp(t *testing.T) {
-	r, _ := servers(t, 2, "read_timeout=30s&write_timeout=30s")
+	r, _ := servers(t, 2, "dial_timeout=30s&read_timeout=30s&write_timeout=30s")
 	big := strings.Repeat("x", 10<<20)
 	c := r.conn()
 	for i := range 3 {
