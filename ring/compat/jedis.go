@@ -13,7 +13,9 @@ import (
 // that of 2.4 to 2.9. Its zero value is what new ShardedJedis(shards) does with
 // shards that have names.
 //
-// The Name of a node is that of its JedisShardInfo, its Weight the weight there.
+// The Name of a node is that of its JedisShardInfo, its Weight the weight there, but for
+// zero: a shard of weight zero, which has no keys in Jedis, has to be left out (and its
+// position kept, where shards are called by theirs).
 // A shard gets 160 points for each unit of weight; the list may come to 2^24 points.
 // Where two shards share a point of the ring, the last one in the list has it.
 //
