@@ -38,6 +38,11 @@ soak: redis ## run all tests COUNT times over (20)
 soak-queue: redis ## drain full-size queues while a node is killed, and count what 1,000 waiters cost
 	@QUEUE_ITEMS=30000 QUEUE_WAITERS=1000 QUEUE_SECONDS=10 go test $(RACE) -shuffle=on -count 1 -v -run 'TestAQueue|TestManyWaiters' ./fanin
 
+.PHONY: soak-faults
+FOR ?= 10m
+soak-faults: redis ## let 512 callers go on FOR some time (10m) under a fault every second
+	@FLUSTER_SOAK=$(FOR) go test -v -count 1 -timeout 24h -run 'TestCallsOfEveryKind' .
+
 .PHONY: fuzz
 FUZZTIME ?= 20s
 fuzz: ## run each fuzz target for FUZZTIME (20s), or with so many inputs (1000x)
