@@ -349,11 +349,11 @@ func TestRow60WhoPopsFromAllNodesIsNotHeldUpByOneThatDies(t *testing.T) {
 					r.said.print(err)
 					continue
 				}
-				if string(item.Value) == "back" {
+				if item.Value == "back" {
 					back.Add(1)
 					continue
 				}
-				at, err := strconv.ParseInt(string(item.Value), 10, 64)
+				at, err := strconv.ParseInt(item.Value, 10, 64)
 				assert.NoError(r.t, err)
 				delays.note(time.Since(time.Unix(0, at)))
 				popped.Add(1)
