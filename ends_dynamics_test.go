@@ -78,7 +78,7 @@ func TestRow53ANodeThatReturnsIsDialedByFewAndNotMoreThanNeeded(t *testing.T) {
 func TestRow54RepeatsAddLittleToAnOverload(t *testing.T) {
 	someBuilders(t, builders[1], 54, "nodes answer reads too late, and all else in time", "fake servers, slower than the time-out of 30 ms", func(r *trial, builder string) {
 		c, fakes, late := r.overloaded(builder)
-		l := startCalls(r.t, c, 128, func(key string) error { _, err := c.Do(r.t.Context(), "GET", key); return err })
+		l := startCalls(r.t, 128, func(key string) error { _, err := c.Do(r.t.Context(), "GET", key); return err })
 		l.goOn(r.t, 1000)
 		late.Store(true)
 		l.goOn(r.t, 6000)

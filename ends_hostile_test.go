@@ -77,7 +77,7 @@ func (r *trial) nonsense(h hostile, builder string, call func(context.Context, *
 	t := r.t
 	c, fakes := r.fakes(3, builder, "&max_reply=1048576")
 	require.NoError(t, c.WaitReady(t.Context()))
-	l := startCalls(t, c, 8, func(key string) error { return call(t.Context(), c, key) })
+	l := startCalls(t, 8, func(key string) error { return call(t.Context(), c, key) })
 	l.goOn(t, 200)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)

@@ -2,8 +2,6 @@ package fluster_test
 
 import (
 	"context"
-	"fmt"
-	"math/rand/v2"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -31,33 +29,10 @@ func someBuilders(t *testing.T, mainly string, number int, fault, injected strin
 
 // startRouted runs a load like startLoad, whose callers call Do.
 func startRouted(t testing.TB, c *fluster.FlusterCluster, n int) *load {
-	return startCalls(t, c, n, func(key string) error {
+	return startCalls(t, n, func(key string) error {
 		_, err := redis.Int(c.Do(context.Background(), "INCR", key))
 		return err
 	})
-}
-
-// startCalls runs a load of n callers who make calls for random keys of 1,000,
-// without a pause, until it is finished.
-func startCalls(t testing.TB, c *fluster.FlusterCluster, n int, call func(key string) error) *load {
-	l := &load{cluster: c, stop: make(chan struct{})}
-	for g := range n {
-		l.wg.Go(func() {
-			rnd := rand.New(rand.NewPCG(uint64(g), 2))
-			for {
-				select {
-				case <-l.stop:
-					return
-				default:
-				}
-				begun := time.Now()
-				err := call(fmt.Sprintf("counter:%d", rnd.IntN(1000)))
-				l.note(failedCall{g, time.Now(), time.Since(begun), err})
-			}
-		})
-	}
-	t.Cleanup(func() { l.finish() })
-	return l
 }
 
 // moreProbes waits until a node has been probed n times more.

@@ -148,11 +148,10 @@ type failedCall struct {
 	err       error
 }
 
-// load is callers that INCR random keys without a pause, until stopped.
+// load is callers that call for random keys without a pause, until stopped.
 type load struct {
-	cluster *fluster.FlusterCluster
-	stop    chan struct{}
-	wg      sync.WaitGroup
+	stop chan struct{}
+	wg   sync.WaitGroup
 
 	mu      sync.Mutex
 	calls   int
@@ -160,17 +159,25 @@ type load struct {
 	failed  []failedCall
 }
 
-// startLoad runs the load with n goroutines over 1,000 keys.
+// startLoad runs n callers who INCR over the pools that keys belong to.
 func startLoad(t testing.TB, c *fluster.FlusterCluster, n int) *load {
-	l := &load{cluster: c, stop: make(chan struct{})}
+	return startCalls(t, n, func(key string) error {
+		_, err := redis.Int(do(c, key, "INCR"))
+		return err
+	})
+}
+
+// startCalls runs n callers, each of whom makes calls for random keys of 1,000.
+func startCalls(t testing.TB, n int, call func(key string) error) *load {
+	l := &load{stop: make(chan struct{})}
 	for g := range n {
-		l.wg.Go(func() { l.run(g) })
+		l.wg.Go(func() { l.run(g, call) })
 	}
 	t.Cleanup(func() { l.finish() })
 	return l
 }
 
-func (l *load) run(goroutine int) {
+func (l *load) run(goroutine int, call func(key string) error) {
 	rnd := rand.New(rand.NewPCG(uint64(goroutine), 1))
 	for {
 		select {
@@ -179,7 +186,7 @@ func (l *load) run(goroutine int) {
 		default:
 		}
 		begun := time.Now()
-		_, err := redis.Int(do(l.cluster, fmt.Sprintf("counter:%d", rnd.IntN(1000)), "INCR"))
+		err := call(fmt.Sprintf("counter:%d", rnd.IntN(1000)))
 		l.note(failedCall{goroutine, time.Now(), time.Since(begun), err})
 	}
 }
