@@ -235,13 +235,12 @@ func TestRow39NoReplyIsEverAnothersUnderFaults(t *testing.T) {
 	defer stop()
 	rnd := rand.New(rand.NewPCG(seed, 99))
 	faults := 0
-	for n.next.Load() < calls && !t.Failed() {
+	for (n.next.Load() < calls || faults < 6) && !t.Failed() {
 		redistest.WaitFor(t, patient, n.more(calls/40), "calls between faults")
 		n.disturb(rnd)
 		faults++
 	}
 	stop()
 	r.Remark = fmt.Sprintf("%d calls, %d replies, %d faults, no reply was another's", n.next.Load(), n.heard.Load(), faults)
-	assert.Greater(t, faults, 5)
 	requireAllIdle(t, n.f)
 }
