@@ -1,3 +1,8 @@
+//go:build faults
+
+// The rows of the network take their time, and a machine that allows what they need:
+// they are for make faults, which says what it could not run.
+
 package fluster_test
 
 import (
@@ -31,9 +36,8 @@ func onNetworks(t *testing.T, number int, fault, injected string, run func(r *tr
 	}
 }
 
-// onNetwork runs a row in a child process with a network of its own, beside others.
+// onNetwork runs a row in a child process with a network of its own.
 func onNetwork(t *testing.T, number int, fault, injected string, run func(r *trial)) {
-	t.Parallel()
 	if apart(t, number, fault, injected) {
 		run(beginTrial(t, number, fault, injected))
 	}

@@ -59,7 +59,7 @@ func test(ctx context.Context, run, file string) error {
 	var failed error
 	for dir := range bytes.Lines(modules) {
 		// In each package by itself: what is measured should not be what another does.
-		cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-p=1", "-timeout=20m", "-run", run, "./...")
+		cmd := exec.CommandContext(ctx, "go", "test", "-tags=faults", "-count=1", "-p=1", "-timeout=20m", "-run", run, "./...")
 		cmd.Dir = strings.TrimSpace(string(dir))
 		cmd.Env = append(os.Environ(), redistest.RowsFile+"="+file, "FLUSTER_FAULTS=whole")
 		cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
