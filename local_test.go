@@ -14,7 +14,6 @@ import (
 
 	"github.com/redisfluster/fluster/fluster"
 	"github.com/redisfluster/fluster/health"
-	"github.com/redisfluster/fluster/internal/redistest"
 )
 
 // childServers tells a child process of this test which servers to use.
@@ -50,20 +49,16 @@ func starve(r *trial, addrs []string) {
 	require.NoError(t, c.WaitReady(t.Context()))
 
 	hoard := takeDescriptors(t)
-	redistest.WaitFor(t, patient, func() bool {
-		for _, st := range c.Nodes() {
+	for _, st := range c.Nodes() {
+		for key := keyOf(t, c, st.Name); status(t, c, st.Name).LocalFaults < 50; {
 			begun := time.Now()
-			_, err := do(c, keyOf(t, c, st.Name), "INCR")
+			_, err := do(c, key, "INCR")
 			r.Calls, r.Lost, r.Longest = r.Calls+1, r.Lost+1, max(r.Longest, time.Since(begun))
 			r.said.print(err)
 			require.ErrorIs(t, err, syscall.EMFILE)
 			require.True(t, fluster.SafeToRetry(err))
-			if st.LocalFaults < 50 {
-				return false
-			}
 		}
-		return true
-	}, "50 local faults of each node")
+	}
 	requireNoPenalties(t, c)
 
 	r.within(100*time.Millisecond, r.Longest, "a call that finds no descriptor")

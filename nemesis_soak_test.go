@@ -102,7 +102,7 @@ func (u *usage) sample() {
 
 // FLUSTER_SOAK says for how long, as in Go (10m); a few seconds otherwise.
 func TestCallsOfEveryKindKeepTheirPromisesUnderAFaultEverySecond(t *testing.T) {
-	lasting, goroutines, nodes := 4*time.Second, 128, 3
+	lasting, goroutines, nodes := 3*time.Second, 128, 3
 	if text := os.Getenv("FLUSTER_SOAK"); text != "" {
 		var err error
 		lasting, err = time.ParseDuration(text)
