@@ -231,6 +231,9 @@ func TestAMissingGroupIsAnErrorUnlessItIsMade(t *testing.T) {
 	for range 2 { // one of each node
 		require.ErrorContains(t, (<-waiting(t.Context(), p)).err, "NOGROUP")
 	}
+	left, err := p.Close() // it is of the same group, and would go on asking for a moment
+	require.NoError(t, err)
+	require.Empty(t, left)
 	s.servers[0].Do("XADD", "s", "*", "f", "before")
 	with := without
 	with.Create = "0"
