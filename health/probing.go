@@ -35,9 +35,9 @@ type probing struct {
 
 	pause time.Duration // the last wait in the penalty box, before its jitter
 
-	seq      uint64        // probes started so far
-	aliveSeq uint64        // the last among them that the node answered
-	took     recent        // how long answers took of late
+	seq      uint64 // probes started so far
+	aliveSeq uint64 // the last among them that the node answered
+	took     recent // how long answers took of late
 }
 
 // ask wants a probe as soon as none runs. All who ask before it begins share
