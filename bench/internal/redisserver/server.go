@@ -107,8 +107,10 @@ func launch(port int, options []string) (*Server, error) {
 		return nil, err
 	}
 	s.answers, s.used = s.redisAnswers, s.redisCPU
-	return s, s.start("redis-server", append([]string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1",
-		"--dir", s.dir, "--logfile", s.log(), "--save", "", "--appendonly", "no", "--maxclients", "19000"}, options...)...)
+	return s, s.start("redis-server", append([]string{
+		"--port", strconv.Itoa(port), "--bind", "127.0.0.1",
+		"--dir", s.dir, "--logfile", s.log(), "--save", "", "--appendonly", "no", "--maxclients", "19000",
+	}, options...)...)
 }
 
 // newServer returns one that is not running, with a directory of its own.
