@@ -355,3 +355,24 @@ func ExampleFlusterCluster_Tx() {
 	}
 	// Output: nothing was done
 }
+
+func ExamplePending() {
+	cluster, err := fluster.New(fluster.Config{Nodes: pools("a", "b", "c"), Health: calm})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer cluster.Close()
+
+	conn := cluster.Get()
+	defer conn.Close()
+	for i := range 3 {
+		if err := conn.Send("GET", fmt.Sprint("user:", i)); err != nil {
+			fmt.Println(err)
+			return
+		}
+	}
+	fmt.Println(fluster.Pending(conn))
+	// Output:
+	// 3 true
+}
