@@ -27,6 +27,10 @@ type drain struct {
 	site  *site
 	items int
 
+	push    func(n fluster.Node, id string) error
+	named   func(fanin.Item) string      // which item it is
+	drained func(*redistest.Server) bool // nothing is left to be popped
+
 	mu      sync.Mutex
 	pushed  map[string]string   // acknowledged, and at which node
 	doubted map[string]bool     // perhaps pushed twice
@@ -37,9 +41,15 @@ type drain struct {
 
 func newDrain(t *testing.T) *drain {
 	return &drain{
-		site:   openSite(t, 3, "", "--appendonly", "yes", "--appendfsync", "always"),
-		items:  setting(t, "QUEUE_ITEMS", 2400),
-		pushed: map[string]string{}, doubted: map[string]bool{},
+		site:  openSite(t, 3, "", "--appendonly", "yes", "--appendfsync", "always"),
+		items: setting(t, "QUEUE_ITEMS", 2400),
+		push: func(n fluster.Node, id string) error {
+			_, err := at(n, "RPUSH", "q", id)
+			return err
+		},
+		named:   func(it fanin.Item) string { return it.Value },
+		drained: func(s *redistest.Server) bool { return s.Do("LLEN", "q") == int64(0) },
+		pushed:  map[string]string{}, doubted: map[string]bool{},
 		handled: map[string][]string{}, unsure: map[string]int{},
 	}
 }
@@ -51,7 +61,7 @@ func (d *drain) produce(producer int) {
 		for {
 			node, err := d.site.Locate(id)
 			if err == nil {
-				_, err = at(node, "RPUSH", "q", id)
+				err = d.push(node, id)
 			}
 			if d.notePush(id, node.Name, err) {
 				break
@@ -116,7 +126,7 @@ func (d *drain) work(ctx context.Context, worker string, p *fanin.Popper, ack fu
 				d.noteError(it, err)
 				continue
 			}
-			d.handle(worker, it.Value)
+			d.handle(worker, d.named(it))
 			ack(it)
 		}
 		cancel()
@@ -139,7 +149,7 @@ func (d *drain) run(t *testing.T, begin func(ctx context.Context, workers *sync.
 	d.site.restart(t, 1)
 	producers.Wait()
 	for _, s := range d.site.servers {
-		redistest.WaitFor(t, longEnough, func() bool { return s.Do("LLEN", "q") == int64(0) }, "an empty queue")
+		redistest.WaitFor(t, longEnough, func() bool { return d.drained(s) }, "an empty queue")
 	}
 }
 
@@ -195,6 +205,97 @@ func (d *drain) recover(t *testing.T, worker string, recovered map[string]int) {
 			}
 			recovered[n.Name]++
 			d.handle(worker, id)
+		}
+	}
+}
+
+func TestAStreamWhoseGroupAcknowledgesLosesNothing(t *testing.T) {
+	const count = 3
+	d := newDrain(t)
+	d.push = func(n fluster.Node, id string) error {
+		_, err := at(n, "XADD", "q", "*", "id", id)
+		return err
+	}
+	d.named = func(it fanin.Item) string { return it.Fields["id"] }
+	d.drained = func(s *redistest.Server) bool {
+		group, err := s.Try("XINFO", "GROUPS", "q")
+		return err == nil && delivered(t, group) == lastOf(t, s)
+	}
+	d.run(t, func(ctx context.Context, workers *sync.WaitGroup) {
+		for i := range drainWorkers {
+			name := fmt.Sprint("worker-", i)
+			p := pop(t, d.site.FlusterCluster, fanin.XReadGroup{
+				Group: "g", Consumer: name, Streams: []string{"q"}, Count: count, Create: "0",
+			})
+			workers.Go(func() {
+				d.work(ctx, name, p, func(it fanin.Item) { _, _ = at(it.Node, "XACK", "q", "g", it.ID) })
+			})
+		}
+	})
+	recovered := map[string]int{}
+	for i := range drainWorkers {
+		d.recoverPending(t, fmt.Sprint("worker-", i), recovered)
+	}
+	d.requireHonest(t)
+	require.Empty(t, d.missing())
+	for node, n := range recovered {
+		require.LessOrEqual(t, n, count*d.unsure[node], "entries that were delivered at %s without a word", node)
+	}
+}
+
+// delivered returns the newest entry that the only group of a stream was given.
+func delivered(t *testing.T, groups any) string {
+	all, err := redis.Values(groups, nil)
+	require.NoError(t, err)
+	if len(all) == 0 {
+		return ""
+	}
+	group, err := redis.Values(all[0], nil)
+	require.NoError(t, err)
+	for i := 0; i+1 < len(group); i += 2 {
+		if name, _ := redis.String(group[i], nil); name == "last-delivered-id" {
+			id, err := redis.String(group[i+1], nil)
+			require.NoError(t, err)
+			return id
+		}
+	}
+	return ""
+}
+
+// lastOf returns the newest entry of a server's stream; 0-0 if there is none.
+func lastOf(t *testing.T, s *redistest.Server) string {
+	newest, err := redis.Values(s.Do("XREVRANGE", "q", "+", "-", "COUNT", 1), nil)
+	require.NoError(t, err)
+	if len(newest) == 0 {
+		return "0-0"
+	}
+	entry, err := redis.Values(newest[0], nil)
+	require.NoError(t, err)
+	id, err := redis.String(entry[0], nil)
+	require.NoError(t, err)
+	return id
+}
+
+// recoverPending is recover for entries that a consumer was given.
+func (d *drain) recoverPending(t *testing.T, consumer string, recovered map[string]int) {
+	for _, n := range d.site.Nodes() {
+		streams, err := redis.Values(at(n.Node, "XREADGROUP", "GROUP", "g", consumer, "STREAMS", "q", "0"))
+		require.NoError(t, err)
+		stream, err := redis.Values(streams[0], nil)
+		require.NoError(t, err)
+		entries, err := redis.Values(stream[1], nil)
+		require.NoError(t, err)
+		for _, e := range entries {
+			entry, err := redis.Values(e, nil)
+			require.NoError(t, err)
+			fields, err := redis.StringMap(entry[1], nil)
+			require.NoError(t, err)
+			id := fields["id"]
+			if by := d.handled[id]; len(by) > 0 && by[len(by)-1] == consumer {
+				continue
+			}
+			recovered[n.Name]++
+			d.handle(consumer, id)
 		}
 	}
 }
