@@ -110,7 +110,5 @@ func (b backend) Do(ctx context.Context, node int, cmd string, args []any) (any,
 	return b.c.members[node].Do(ctx, cmd, args)
 }
 
-// Enlist puts a batch of commands behind what goes over the same connections.
-func (b backend) Enlist(node int, batch, after *node.Batch) bool {
-	return b.c.members[node].Enlist(batch, after)
-}
+// Node returns what has a node's shared connections.
+func (b backend) Node(n int) *node.Node { return b.c.members[n] }

@@ -61,6 +61,7 @@ type Info struct {
 
 	specs []spec
 	find  finder
+	plain bool // every call has one key, its first argument, and may share a connection
 	subs  map[string]*Info
 	merge func(replies []Reply) (any, error) // takes the place of Merge; nil for those of the table
 }
@@ -116,6 +117,17 @@ const (
 	// nodes can keep, and is done only for those who asked for it.
 	NonAtomic
 )
+
+// Plain returns what is known of a command, and the key of a call, if that has one key
+// and no more, its first argument, and may share a connection. It reports false for
+// every other call, and for one that is wrong in itself.
+func Plain(cmd string, args []any) (info *Info, key string, ok bool) {
+	info = find(all, cmd)
+	if info == nil || !info.plain || len(args) == 0 || info.checkArity(len(args)+1) != nil {
+		return nil, "", false
+	}
+	return info, Text(args[0]), true
+}
 
 // Lookup returns what is known of a command, or of the subcommand that args
 // begin with if it is a container. The case of letters does not matter. An

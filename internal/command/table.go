@@ -84,6 +84,8 @@ func (d description) info(verified bool) *Info {
 	if c, ok := channels[d.name]; ok {
 		info.specs = []spec{c}
 	}
+	info.plain = info.Route == ByKey && !info.Movable && info.find == nil && !info.Blocking && !info.Stateful &&
+		len(info.specs) == 1 && !info.specs[0].counted && info.specs[0].first == 1 && info.specs[0].last == 1
 	return info
 }
 

@@ -94,15 +94,14 @@ type mux struct {
 }
 
 // muxOp is one call on a mux.
-type muxOp struct {
-	begins uint64 // where its bytes begin among all
-	state  atomic.Uint32
+type muxOp struct { // as large as a line of a processor's cache
 	ended  chan struct{} // one slot
+	batch  *Batch        // that it belongs to; nil if it stands alone
+	begins uint64        // where its bytes begin among all
 	reply  any
 	err    error
+	state  atomic.Uint32
 	maybe  bool // with err that is no reply: it may have been executed
-
-	batch *Batch // that it belongs to; nil if it stands alone
 }
 
 // States of a call.
@@ -110,6 +109,7 @@ const (
 	waited    = iota // for
 	left             // by its caller; the reader lets go of it
 	completed        // the caller lets go of it
+	faithful         // its caller waits whatever happens
 )
 
 var muxOps = sync.Pool{New: func() any { return &muxOp{ended: make(chan struct{}, 1)} }}
@@ -127,34 +127,53 @@ func (o *muxOp) complete(reply any, err error) {
 		o.batch.advance()
 		return
 	}
-	if o.state.CompareAndSwap(waited, completed) {
+	if o.state.Load() == faithful || o.state.CompareAndSwap(waited, completed) {
 		o.ended <- struct{}{}
 		return
 	}
 	o.release()
 }
 
+// newOp returns one for a call within ctx.
+func newOp(ctx context.Context) *muxOp {
+	o := muxOps.Get().(*muxOp)
+	if ctx.Done() == nil {
+		o.state.Store(faithful)
+	}
+	return o
+}
+
 // do runs one command of some size, or returns errMuxOver.
 func (m *mux) do(ctx context.Context, size int, cmd string, args []any) (any, error) {
-	o := muxOps.Get().(*muxOp)
+	o := newOp(ctx)
 	if err := m.add(ctx, o, size, cmd, args); err != nil {
 		o.release()
 		return nil, err
 	}
-	done := ctx.Done()
-	if done == nil {
-		<-o.ended
-		return m.result(ctx, o, cmd)
-	}
-	select {
-	case <-o.ended:
-	case <-done:
-		if o.state.CompareAndSwap(waited, left) {
-			return nil, m.leave(ctx, cmd)
+	return Call{m, o}.Wait(ctx, cmd)
+}
+
+// Call is a command that is under way over a shared connection.
+type Call struct {
+	mux *mux
+	op  *muxOp
+}
+
+// Wait waits for the reply, and returns ctx's error if ctx ends before. It must be
+// called, once, with the context and the name that the call was begun with.
+func (c Call) Wait(ctx context.Context, cmd string) (any, error) {
+	if done := ctx.Done(); done != nil {
+		select {
+		case <-c.op.ended:
+			return c.mux.result(ctx, c.op, cmd)
+		case <-done:
 		}
-		<-o.ended
+		if c.op.state.CompareAndSwap(waited, left) {
+			return nil, c.mux.leave(ctx, cmd)
+		}
 	}
-	return m.result(ctx, o, cmd)
+	<-c.op.ended
+	return c.mux.result(ctx, c.op, cmd)
 }
 
 // leave is the end of a call whose context ended. The caller's limit is no evidence,
@@ -191,14 +210,30 @@ func (m *mux) add(ctx context.Context, o *muxOp, size int, cmd string, args []an
 		m.mu.Unlock()
 		return errMuxOver
 	}
-	m.enqueueLocked(o, cmd, args)
-	first := m.calls-m.answered == 1
-	if first {
-		m.moved.Store(m.node.clock())
+	m.enqueueAndUnlock(o, cmd, args)
+	return nil
+}
+
+// begin is add for a call that is not to wait for room, and reports whether it had to.
+func (m *mux) begin(o *muxOp, cmd string, args []any) bool {
+	m.mu.Lock()
+	if m.over.Load() || m.fullLocked() || len(m.waiting) > 0 {
+		m.mu.Unlock()
+		return false
 	}
-	if m.returning > 0 {
-		m.returning--
-	}
+	m.enqueueAndUnlock(o, cmd, args)
+	return true
+}
+
+// enqueueAndUnlock puts a call behind all others, and flushes, without the lock, if
+// nobody else is about to.
+func (m *mux) enqueueAndUnlock(o *muxOp, cmd string, args []any) {
+	m.expectLocked(1)
+	was := len(m.gathered)
+	m.gathered = appendCommand(m.gathered, cmd, args)
+	o.begins = m.bytes
+	m.bytes += uint64(len(m.gathered) - was)
+	m.queue = append(m.queue, o)
 	turn := m.leadLocked()
 	small := m.unread+len(m.gathered) <= ownWrite
 	m.mu.Unlock()
@@ -209,16 +244,16 @@ func (m *mux) add(ctx context.Context, o *muxOp, size int, cmd string, args []an
 	default:
 		go m.flush(turn)
 	}
-	return nil
 }
 
-func (m *mux) enqueueLocked(o *muxOp, cmd string, args []any) {
-	was := len(m.gathered)
-	m.gathered = appendCommand(m.gathered, cmd, args)
-	o.begins = m.bytes
-	m.bytes += uint64(len(m.gathered) - was)
-	m.queue = append(m.queue, o)
-	m.calls++
+// expectLocked counts calls that are about to be under way.
+func (m *mux) expectLocked(calls uint64) {
+	if m.calls == m.answered {
+		m.node.shared.under.Add(1) // all that is under way here counts as one
+		m.moved.Store(m.node.clock())
+	}
+	m.calls += calls
+	m.returning -= min(m.returning, calls)
 }
 
 // heldUp reports that replies are due and the next one takes far longer than usual.

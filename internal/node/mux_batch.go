@@ -140,21 +140,17 @@ func (n *Node) Enlist(b, after *Batch) bool {
 	if !n.shared.possible.Load() || len(b.text) > maxBatchSize || len(b.ops) > maxBatchOps {
 		return false
 	}
-	n.shared.under.Add(1)
-	if m := n.batchMux(after); m != nil && m.enlist(b) {
-		return true
-	}
-	n.shared.exit()
-	return false
+	m := n.batchMux(after)
+	return m != nil && m.enlist(b)
 }
 
 // batchMux returns the shared connection for a batch that comes after another one, or
 // nil.
 func (n *Node) batchMux(after *Batch) *mux {
-	if n.standing.Load().refusal() != nil { // once the call counts: Close looks the other way round
+	m := n.shared.mux.Load()
+	if n.standing.Load().refusal() != nil {
 		return nil
 	}
-	m := n.shared.mux.Load()
 	if m == nil || !n.current(m) {
 		n.dialMux(m)
 		return nil
@@ -190,6 +186,7 @@ func (m *mux) enlist(b *Batch) bool {
 	if m.over.Load() || m.fullLocked() || len(m.waiting) > 0 {
 		return false
 	}
+	m.expectLocked(uint64(len(b.ops)))
 	b.mux, b.base = m, m.bytes
 	for i := range b.ops {
 		o := &b.ops[i]
@@ -198,11 +195,6 @@ func (m *mux) enlist(b *Batch) bool {
 	}
 	m.gathered = append(m.gathered, b.text...)
 	m.bytes += uint64(len(b.text))
-	m.calls += uint64(len(b.ops))
-	if m.calls-m.answered == uint64(len(b.ops)) {
-		m.moved.Store(m.node.clock())
-	}
-	m.returning -= min(m.returning, uint64(len(b.ops)))
 	b.turn = m.leadLocked()
 	b.inline = m.unread+len(m.gathered) <= ownWrite
 	return true
@@ -226,9 +218,6 @@ func Launch(batches []*Batch) {
 func (b *Batch) advance() {
 	if int(b.ended.Add(1)) < len(b.ops) {
 		return
-	}
-	if b.mux != nil {
-		b.mux.node.shared.exit()
 	}
 	b.nudge()
 	if over := b.over.Swap(nil); over != nil {

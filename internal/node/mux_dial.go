@@ -23,13 +23,15 @@ func (n *Node) sharedMux(ctx context.Context) (*mux, error) {
 	}
 }
 
-// current reports whether m takes commands. One of an older generation, or that
-// has given a reply that tells against it, is retired.
+// current reports whether m, which was the shared connection just now, takes commands.
+// One of an older generation, of a node that is closed, or that has given a reply that
+// tells against it, is retired.
 func (n *Node) current(m *mux) bool {
 	if m.over.Load() {
 		return false
 	}
-	if m.conn.generation != n.standing.Load().Generation || m.conn.spoiled.Load() != nil {
+	s := n.standing.Load() // after the mux was: Close looks the other way round
+	if s.closed || m.conn.generation != s.Generation || m.conn.spoiled.Load() != nil {
 		m.retire()
 		return false
 	}

@@ -105,6 +105,10 @@ func (m *mux) tellLocked() {
 	got, back := m.done-m.answered, m.calls-m.told
 	m.answered, m.told = m.done, m.calls
 	m.woken, m.returning = got, got-min(got, back)
+	m.node.shared.keepWarm(m.calls-m.answered, got)
+	if m.calls == m.answered {
+		m.node.shared.exit()
+	}
 }
 
 // arriveLocked counts out the flushes that are answered.
@@ -198,6 +202,10 @@ func (m *mux) fail() {
 	m.mu.Lock()
 	due := append(m.batch[m.next:len(m.batch):len(m.batch)], m.queue...)
 	m.queue, m.batch, m.next = nil, nil, 0
+	if m.calls != m.answered {
+		m.answered = m.calls
+		m.node.shared.exit()
+	}
 	if m.held {
 		m.node.shared.relieved.Store(false)
 	}

@@ -40,9 +40,9 @@ const (
 type sharing struct {
 	possible atomic.Bool         // the library dials this node's connections
 	mux      atomic.Pointer[mux] // nil until it is needed; may be over
-	under    atomic.Int32        // calls under way
+	under    atomic.Int32        // calls under way, those over one mux as one
 	beside   atomic.Int32        // of those, calls that passed a mux by that is held up
-	warm     atomic.Int32        // calls that are to share whatever is under way
+	warm     atomic.Int32        // calls that are to share although few are under way
 	apart    atomic.Int32        // calls that are not to share
 	relieved atomic.Bool         // a mux that was held up has retired, and is not over yet
 	usual    atomic.Int64        // how long the replies to a flush take, on average
@@ -72,7 +72,7 @@ func (n *Node) Do(ctx context.Context, cmd string, args []any) (reply any, share
 	if !n.shared.possible.Load() || len(args) > maxSharedArgs {
 		return nil, false, nil
 	}
-	if _, own := ctx.(readLimited); own {
+	if LimitsReads(ctx) {
 		return nil, false, nil // a limit of one call's own is not for all who share
 	}
 	plain, size := plainArgs(args)
@@ -92,6 +92,26 @@ func (n *Node) Do(ctx context.Context, cmd string, args []any) (reply any, share
 	return reply, true, err
 }
 
+// Begin begins what Do would do, if calls share a connection now and this one can
+// without waiting. If not it reports false, having done nothing. Ctx has not ended.
+func (n *Node) Begin(ctx context.Context, cmd string, args []any) (Call, bool) {
+	s := &n.shared
+	m := s.mux.Load()
+	if m == nil || s.warm.Load() <= 0 || s.apart.Load() > 0 || len(args) > maxSharedArgs || LimitsReads(ctx) {
+		return Call{}, false
+	}
+	plain, size := plainArgs(args)
+	if size > maxSharedSize || !n.current(m) || m.heldUp() {
+		return Call{}, false
+	}
+	o := newOp(ctx)
+	if !m.begin(o, cmd, plain) {
+		o.release()
+		return Call{}, false
+	}
+	return Call{m, o}, true
+}
+
 // doCounted runs a command that is among those under way.
 func (n *Node) doCounted(ctx context.Context, size int, cmd string, args []any) (any, error) {
 	switch {
@@ -108,11 +128,18 @@ func (n *Node) doCounted(ctx context.Context, size int, cmd string, args []any) 
 // enter counts a call.
 func (s *sharing) enter() {
 	if s.under.Add(1) >= minSharers {
-		if s.warm.Load() != shareFor {
-			s.warm.Store(shareFor)
-		}
-	} else if s.warm.Load() > 0 {
-		s.warm.Add(-1)
+		s.warm.Store(shareFor)
+	}
+}
+
+// keepWarm takes note of how many calls are under way over a mux after some were
+// answered.
+func (s *sharing) keepWarm(under, answered uint64) {
+	switch warm := s.warm.Load(); {
+	case under < minSharers && warm > 0:
+		s.warm.Add(-int32(min(answered, shareFor)))
+	case under >= minSharers && warm < shareFor:
+		s.warm.Store(shareFor)
 	}
 }
 

@@ -192,7 +192,7 @@ func (c *Conn) enlist(launch []*node.Batch) []*node.Batch {
 	for _, n := range c.desk.touched {
 		b := c.desk.open[n]
 		c.desk.open[n] = nil
-		if c.mayEnlist(n) && c.router.cluster.Enlist(n, b.Batch, c.last(n)) {
+		if c.mayEnlist(n) && c.router.enlist(n, b.Batch, c.last(n)) {
 			launch = append(launch, b.Batch)
 		} else {
 			tasks := b.tasks()

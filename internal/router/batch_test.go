@@ -17,16 +17,19 @@ import (
 	"github.com/redisfluster/fluster/internal/redistest"
 )
 
-// Enlist shares nothing.
-func (lettered) Enlist(int, *node.Batch, *node.Batch) bool { return false }
+// Node shares nothing.
+func (lettered) Node(int) *node.Node { return nil }
 
-// Enlist shares connections, if calls do.
-func (s *sharing) Enlist(n int, b, after *node.Batch) bool {
-	return s.on.Load() && s.nodes[n].Enlist(b, after)
+// Node shares connections, if calls do.
+func (s *sharing) Node(n int) *node.Node {
+	if !s.on.Load() {
+		return nil
+	}
+	return s.nodes[n]
 }
 
-// Enlist shares nothing.
-func (*oneKey) Enlist(int, *node.Batch, *node.Batch) bool { return false }
+// Node shares nothing.
+func (*oneKey) Node(int) *node.Node { return nil }
 
 func TestPipelinesOfManyCallersKeepTheirReplies(t *testing.T) {
 	r, _ := servers(t, 3, "dial_timeout=30s&read_timeout=30s&write_timeout=30s")

@@ -18,11 +18,46 @@ import (
 // waited for.
 const blockMargin = time.Second
 
-// Do runs one command.
+// Do runs one command. It does not keep args.
 func (r *Router) Do(ctx context.Context, cmd string, args []any) (any, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	if info, key, ok := command.Plain(cmd, args); ok {
+		if at, err := r.cluster.View().Locate(key); err == nil {
+			if begun, ok := r.begin(ctx, at, cmd, args); ok {
+				reply, err := begun.Wait(ctx, cmd)
+				if err == nil {
+					r.budget.call()
+					return reply, nil
+				}
+				return r.retry(ctx, at, call{cmd: cmd, args: slices.Concat(args), info: info, keys: []int{0}}, reply, err)
+			}
+		}
+	}
+	return r.do(ctx, cmd, slices.Concat(args))
+}
+
+// begin begins a command on a node, if that can be done without waiting.
+func (r *Router) begin(ctx context.Context, at int, cmd string, args []any) (node.Call, bool) {
+	if n := r.cluster.Node(at); n != nil {
+		return n.Begin(ctx, cmd, args)
+	}
+	return node.Call{}, false
+}
+
+// retry goes on with a call that failed at a node.
+func (r *Router) retry(ctx context.Context, at int, c call, reply any, err error) (any, error) {
+	r.budget.call()
+	var t tries
+	if !r.again(ctx, &c, &t, at, err) {
+		return reply, t.outcome(err)
+	}
+	return r.try(ctx, &c, &t)
+}
+
+// do runs one command of any kind.
+func (r *Router) do(ctx context.Context, cmd string, args []any) (any, error) {
 	c := calls.Get().(*call)
 	defer c.release()
 	c.cmd, c.args = cmd, args

@@ -39,9 +39,9 @@ type Cluster interface {
 	// reports shared false, having done nothing, if this one has to take one of
 	// the pool.
 	Do(ctx context.Context, node int, cmd string, args []any) (reply any, shared bool, err error)
-	// Enlist puts a batch behind all else that goes over what callers share of a
-	// node's connections, as node.Node.Enlist does.
-	Enlist(node int, b, after *node.Batch) bool
+	// Node is what begins calls and takes batches over the same connections, or nil if
+	// nothing does.
+	Node(n int) *node.Node
 }
 
 // View is a cluster at one moment. It is immutable.
@@ -78,6 +78,13 @@ type Router struct {
 // New returns a router. It does no I/O.
 func New(cluster Cluster, cfg Config) *Router {
 	return &Router{cluster: cluster, cfg: cfg, counts: make([]counts, cluster.Len())}
+}
+
+// enlist puts a batch behind all else that goes over what callers share of a node's
+// connections, as node.Node.Enlist does, if they share any.
+func (r *Router) enlist(at int, b, after *node.Batch) bool {
+	n := r.cluster.Node(at)
+	return n != nil && n.Enlist(b, after)
 }
 
 // call is a command that is understood.

@@ -42,7 +42,7 @@ func (s *splitting) begin() (others []int) {
 	for i, p := range s.parts {
 		b := node.NewBatch()
 		b.AddSome(s.call.cmd, s.call.args, s.call.places(p), s.call.info.Split.Width())
-		if limited || !s.router.cluster.Enlist(p.node, b, nil) {
+		if limited || !s.router.enlist(p.node, b, nil) {
 			others = append(others, i)
 			continue
 		}
