@@ -17,9 +17,6 @@ import (
 var errMuxOver = errors.New("shared connection is over")
 
 const (
-	// maxFlights is how many flushes may be unanswered. While that many are, calls
-	// gather for the next, so a batch is as large as the round trip makes it.
-	maxFlights = 2
 	// maxGathered bounds the bytes that gather, and maxUnanswered the calls that are
 	// not answered, whether or not their callers still wait; then callers wait.
 	maxGathered   = 512 << 10
@@ -67,19 +64,16 @@ type mux struct {
 	woken     uint64     // callers who were given replies when it last did so
 	returning uint64     // of these, those who have not called again
 	flushing  bool
-	yielding  bool               // whoever is to flush lets others run first
-	turn      uint64             // of those who were to flush, the last
-	slow      int                // yields in a row that took long
-	flights   int                // flushes that are not answered
-	lastCall  [maxFlights]uint64 // of each of them
-	begun     [maxFlights]int64  // when each of them was, by the node's clock
-	unread    int                // bytes of the flushes that are not answered, at most
-	roomy     int                // flushes in a row that were small for their buffer
-	waiting   []*muxWaiter       // callers who wait for room, in order
-	retired   bool               // takes no new calls
-	held      bool               // has retired because it was held up
-	readErr   error              // why the reader has ended
-	writeErr  error              // why a flush failed
+	yielding  bool   // whoever is to flush lets others run first
+	turn      uint64 // of those who were to flush, the last
+	slow      int    // yields in a row that took long
+	flights   flights
+	roomy     int          // flushes in a row that were small for their buffer
+	waiting   []*muxWaiter // callers who wait for room, in order
+	retired   bool         // takes no new calls
+	held      bool         // has retired because it was held up
+	readErr   error        // why the reader has ended
+	writeErr  error        // why a flush failed
 
 	// Owned by the reader.
 	replies  replyReader
@@ -235,7 +229,7 @@ func (m *mux) enqueueAndUnlock(o *muxOp, cmd string, args []any) {
 	m.bytes += uint64(len(m.gathered) - was)
 	m.queue = append(m.queue, o)
 	turn := m.leadLocked()
-	small := m.unread+len(m.gathered) <= ownWrite
+	small := m.flights.unread+len(m.gathered) <= ownWrite
 	m.mu.Unlock()
 	switch {
 	case turn == 0:
@@ -263,7 +257,7 @@ func (m *mux) heldUp() bool {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	long := max(holdUp, 4*time.Duration(m.node.shared.usual.Load()))
+	long := max(holdUp, 4*time.Duration(m.node.shared.pace.usual.Load()))
 	return m.calls != m.answered && time.Duration(m.node.clock()-m.moved.Load()) >= long
 }
 

@@ -196,7 +196,7 @@ func (m *mux) enlist(b *Batch) bool {
 	m.gathered = append(m.gathered, b.text...)
 	m.bytes += uint64(len(b.text))
 	b.turn = m.leadLocked()
-	b.inline = m.unread+len(m.gathered) <= ownWrite
+	b.inline = m.flights.unread+len(m.gathered) <= ownWrite
 	return true
 }
 

@@ -37,7 +37,7 @@ func (n *Node) look() (gathered, room, flights int) {
 	m := n.shared.mux.Load()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return len(m.gathered), cap(m.gathered) + cap(m.spare), m.flights
+	return len(m.gathered), cap(m.gathered) + cap(m.spare), m.flights.n
 }
 
 func TestCallersWaitOnceMuchHasGathered(t *testing.T) {
@@ -65,14 +65,14 @@ func TestCallersWaitOnceMuchHasGathered(t *testing.T) {
 	call(&patient, t.Context(), callers, func(err error) { assert.NoError(t, err) })
 	full := func() bool {
 		gathered, _, flights := n.look()
-		return gathered >= maxGathered && flights == maxFlights
+		return gathered >= maxGathered && flights > 0
 	}
 	redistest.WaitFor(t, patience, full, "nothing gathers")
 	call(&leaving, ctx, callers, func(err error) {
 		assert.ErrorIs(t, err, context.Canceled)
 		assert.True(t, SafeToRetry(err), "what never was in the buffer counts as sent")
 	})
-	redistest.WaitFor(t, patience, func() bool { return n.shared.under.Load() == 2*callers }, "not all call")
+	redistest.WaitFor(t, patience, func() bool { return n.shared.under.Load() == 2*callers+1 }, "not all call")
 	gathered, _, _ := n.look()
 	assert.Less(t, gathered, maxGathered+maxSharedSize+1<<10, "more than the bound has gathered")
 	cancel()

@@ -15,7 +15,7 @@ func (m *mux) leadLocked() (turn uint64) {
 	complete := m.slow > 0 && m.returning == 0 && !m.handing.Load()
 	switch {
 	case m.yielding && complete:
-	case m.flushing || len(m.gathered) == 0 || m.flights == maxFlights || m.writeErr != nil:
+	case m.flushing || len(m.gathered) == 0 || m.flights.n > 0 && m.flights.n >= m.node.shared.pace.flights(m.calls-m.answered) || m.writeErr != nil:
 		return 0
 	}
 	m.flushing, m.yielding = true, !complete && (m.calls-m.answered > 1 || m.woken > 1)
@@ -81,9 +81,7 @@ func (m *mux) takeOff() []byte {
 	defer m.mu.Unlock()
 	out := m.gathered
 	m.gathered, m.spare = m.spare[:0], nil
-	m.lastCall[m.flights], m.begun[m.flights] = m.calls, m.node.clock()
-	m.flights++
-	m.unread += len(out)
+	m.flights.add(flight{m.calls, m.node.clock(), len(out)})
 	if len(m.waiting) > 0 {
 		m.admitLocked()
 	}

@@ -113,14 +113,8 @@ func (m *mux) tellLocked() {
 
 // arriveLocked counts out the flushes that are answered.
 func (m *mux) arriveLocked() {
-	for m.flights > 0 && m.lastCall[0] <= m.answered {
-		m.node.shared.noteUsual(m.moved.Load() - m.begun[0])
-		copy(m.lastCall[:], m.lastCall[1:])
-		copy(m.begun[:], m.begun[1:])
-		m.flights--
-	}
-	if m.flights == 0 && !m.flushing {
-		m.unread = 0
+	for f, ok := m.flights.land(m.answered); ok; f, ok = m.flights.land(m.answered) {
+		m.node.shared.pace.note(m.moved.Load() - f.begun)
 	}
 }
 
@@ -164,8 +158,8 @@ func (m *mux) extend() bool {
 func (m *mux) stallLocked() int64 {
 	limit := int64(m.guard.readLimit)
 	at := m.moved.Load() + limit
-	if m.flights > 0 {
-		at = min(at, m.begun[0]+2*limit)
+	if m.flights.n > 0 {
+		at = min(at, m.flights.all[0].begun+2*limit)
 	}
 	return at
 }

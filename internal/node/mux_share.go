@@ -45,7 +45,7 @@ type sharing struct {
 	warm     atomic.Int32        // calls that are to share although few are under way
 	apart    atomic.Int32        // calls that are not to share
 	relieved atomic.Bool         // a mux that was held up has retired, and is not over yet
-	usual    atomic.Int64        // how long the replies to a flush take, on average
+	pace     pace                // of the flights of every mux
 	bulky    atomic.Int32        // batches that are not to
 	passed   atomic.Int64        // when one last passed a mux by, by the node's clock
 	lanes    lanes
@@ -219,10 +219,4 @@ func (s *sharing) passBy() bool {
 	}
 	s.beside.Add(-1)
 	return false
-}
-
-// noteUsual takes note of how long the replies to a flush took.
-func (s *sharing) noteUsual(took int64) {
-	was := s.usual.Load()
-	s.usual.Store(was + (took-was)/8)
 }
