@@ -120,13 +120,14 @@ const (
 
 // Plain returns what is known of a command, and the key of a call, if that has one key
 // and no more, its first argument, and may share a connection. It reports false for
-// every other call, and for one that is wrong in itself.
+// every other call, for one that is wrong in itself, and for keys of a caller's own type.
 func Plain(cmd string, args []any) (info *Info, key string, ok bool) {
 	info = find(all, cmd)
 	if info == nil || !info.plain || len(args) == 0 || info.checkArity(len(args)+1) != nil {
 		return nil, "", false
 	}
-	return info, Text(args[0]), true
+	key, ok = plainText(args[0])
+	return info, key, ok
 }
 
 // Lookup returns what is known of a command, or of the subcommand that args

@@ -91,7 +91,7 @@ type mux struct {
 type muxOp struct { // as large as a line of a processor's cache
 	ended  chan struct{} // one slot
 	batch  *Batch        // that it belongs to; nil if it stands alone
-	begins uint64        // where its bytes begin among all
+	begins uint64        // where its bytes begin among all, or, in a batch, among the batch's
 	reply  any
 	err    error
 	state  atomic.Uint32
@@ -107,6 +107,14 @@ const (
 )
 
 var muxOps = sync.Pool{New: func() any { return &muxOp{ended: make(chan struct{}, 1)} }}
+
+// place is where its bytes begin among all.
+func (o *muxOp) place() uint64 {
+	if o.batch != nil {
+		return o.batch.base + o.begins
+	}
+	return o.begins
+}
 
 func (o *muxOp) release() {
 	o.reply, o.err, o.maybe = nil, nil, false

@@ -24,7 +24,7 @@ const (
 type Batch struct {
 	text []byte // the commands, as a server reads them
 	ops  []muxOp
-	base uint64 // where text begins among all that its connection was given
+	base uint64 // where text begins among all that its connection was given; the mux's own
 
 	ended atomic.Int32                  // ops that have their end, which come in order
 	news  chan struct{}                 // has room for one: ended grew
@@ -92,10 +92,16 @@ func PlainArgs(args []any) []any {
 	return plain
 }
 
+// ArePlain reports that PlainArgs would return args.
+func ArePlain(args []any) bool {
+	_, plain := sizeOf(args)
+	return plain
+}
+
 // Command returns a command as it was added, its arguments as bytes that must not be
 // changed.
 func (b *Batch) Command(i int) (cmd string, args []any) {
-	n, rest := header(b.text[b.ops[i].begins-b.base:])
+	n, rest := header(b.text[b.ops[i].begins:])
 	words := make([]any, n)
 	for w := range words {
 		var size int
@@ -109,7 +115,7 @@ func (b *Batch) Command(i int) (cmd string, args []any) {
 // Arg returns one argument of a command, the first being 0, or false if there are
 // fewer.
 func (b *Batch) Arg(i, arg int) ([]byte, bool) {
-	n, rest := header(b.text[b.ops[i].begins-b.base:])
+	n, rest := header(b.text[b.ops[i].begins:])
 	for w := range n {
 		var size int
 		size, rest = header(rest)
@@ -183,21 +189,29 @@ func (s *sharing) mayBatch() bool {
 func (m *mux) enlist(b *Batch) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.over.Load() || m.fullLocked() || len(m.waiting) > 0 {
+	if m.over.Load() {
 		return false
 	}
-	m.expectLocked(uint64(len(b.ops)))
-	b.mux, b.base = m, m.bytes
-	for i := range b.ops {
-		o := &b.ops[i]
-		o.begins += b.base
-		m.queue = append(m.queue, o)
+	b.mux = m
+	if m.fullLocked() || len(m.waiting) > 0 {
+		m.waiting = append(m.waiting, &muxWaiter{batch: b})
+		return true
 	}
-	m.gathered = append(m.gathered, b.text...)
-	m.bytes += uint64(len(b.text))
+	m.absorbLocked(b)
 	b.turn = m.leadLocked()
 	b.inline = m.flights.unread+len(m.gathered) <= ownWrite
 	return true
+}
+
+// absorbLocked puts a batch behind all else.
+func (m *mux) absorbLocked(b *Batch) {
+	m.expectLocked(uint64(len(b.ops)))
+	b.base = m.bytes
+	for i := range b.ops {
+		m.queue = append(m.queue, &b.ops[i])
+	}
+	m.gathered = append(m.gathered, b.text...)
+	m.bytes += uint64(len(b.text))
 }
 
 // Launch writes the batches that were enlisted, unless others do. It does not wait for

@@ -27,6 +27,18 @@ func plainArgs(args []any) (plain []any, size int) {
 	return plain, size
 }
 
+// sizeOf is what plainArgs guesses of args that need not be changed.
+func sizeOf(args []any) (size int, plain bool) {
+	for _, arg := range args {
+		n, ok := plainSize(arg)
+		if !ok {
+			return 0, false
+		}
+		size += n + headerRoom
+	}
+	return size, true
+}
+
 // headerRoom is what an argument's length and line ends take at most.
 const headerRoom = 16
 

@@ -213,7 +213,7 @@ func (m *mux) fail() {
 	m.node.forget(m.conn)
 	left := m.guard.written.Load() - m.base
 	for _, o := range due {
-		o.maybe = o.begins < left
+		o.maybe = o.place() < left
 		o.complete(nil, err)
 	}
 }

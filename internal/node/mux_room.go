@@ -5,10 +5,11 @@ import (
 	"slices"
 )
 
-// muxWaiter is a caller who waits for room in a mux.
+// muxWaiter is a caller who waits for room in a mux, or a batch that does.
 type muxWaiter struct {
-	size  int           // bytes of its command
-	ready chan struct{} // closed when it is let in
+	batch *Batch        // nil for a caller
+	size  int           // bytes of the caller's command
+	ready chan struct{} // closed when the caller is let in
 	in    bool
 }
 
@@ -50,16 +51,21 @@ func (m *mux) giveUpLocked(w *muxWaiter) {
 }
 
 // admitLocked lets in as many of those who wait as there is room for, and all once the
-// connection is over. Who comes in adds a command, whose flush lets in the next ones; or
-// gives up, and does so himself.
+// connection is over: a batch is then still answered, or fails with the rest. A caller who
+// comes in adds a command, whose flush lets in the next ones; or gives up, and does so
+// himself.
 func (m *mux) admitLocked() {
 	over := m.over.Load()
 	room, n := maxGathered-len(m.gathered), 0
 	for ; n < len(m.waiting) && (over || room > 0 && !m.fullLocked()); n++ {
-		w := m.waiting[n]
-		w.in = true
-		close(w.ready)
-		room -= w.size
+		if w := m.waiting[n]; w.batch != nil {
+			m.absorbLocked(w.batch)
+			room -= len(w.batch.text)
+		} else {
+			w.in = true
+			close(w.ready)
+			room -= w.size
+		}
 	}
 	m.waiting = slices.Delete(m.waiting, 0, n)
 }

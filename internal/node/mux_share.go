@@ -92,20 +92,21 @@ func (n *Node) Do(ctx context.Context, cmd string, args []any) (reply any, share
 	return reply, true, err
 }
 
-// Begin begins what Do would do, if calls share a connection now and this one can
-// without waiting. If not it reports false, having done nothing. Ctx has not ended.
+// Begin begins what Do would do, if calls share a connection now, and this one can
+// without waiting and without a look at arguments of the caller's own types. If not it
+// reports false, having done nothing. Ctx has not ended.
 func (n *Node) Begin(ctx context.Context, cmd string, args []any) (Call, bool) {
 	s := &n.shared
 	m := s.mux.Load()
 	if m == nil || s.warm.Load() <= 0 || s.apart.Load() > 0 || len(args) > maxSharedArgs || LimitsReads(ctx) {
 		return Call{}, false
 	}
-	plain, size := plainArgs(args)
-	if size > maxSharedSize || !n.current(m) || m.heldUp() {
+	size, plain := sizeOf(args)
+	if !plain || size > maxSharedSize || !n.current(m) || m.heldUp() {
 		return Call{}, false
 	}
 	o := newOp(ctx)
-	if !m.begin(o, cmd, plain) {
+	if !m.begin(o, cmd, args) {
 		o.release()
 		return Call{}, false
 	}

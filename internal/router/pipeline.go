@@ -25,7 +25,37 @@ type unsent struct {
 // subscription, and for a command that a server has to be asked about. Unlike a Do
 // by itself, nothing that was sent is repeated.
 func (c *Conn) Send(cmd string, args ...any) error {
+	if c.sendPlain(cmd, args) {
+		return nil
+	}
 	return c.send(context.Background(), nil, cmd, args)
+}
+
+// sendPlain is send for what nearly all pipelines are made of: a command with one key,
+// behind others that can go out with those of other callers. It reports false, having
+// done nothing, for anything else.
+func (c *Conn) sendPlain(cmd string, args []any) bool {
+	info, key, ok := command.Plain(cmd, args)
+	if !ok || !node.ArePlain(args) {
+		return false
+	}
+	n, err := c.router.cluster.View().Locate(key)
+	if err != nil || !c.bundlePlain(n, info, cmd, args) {
+		return false
+	}
+	c.changed()
+	return true
+}
+
+// bundlePlain is what sendPlain does with the connection.
+func (c *Conn) bundlePlain(n int, info *command.Info, cmd string, args []any) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil || c.sub != nil || c.tx.open() || c.pending() == 0 || len(c.unsent) > 0 {
+		return false
+	}
+	c.desk.push(due{info: info, spot: c.desk.bundle(n).add(cmd, args)})
+	return true
 }
 
 func (c *Conn) send(ctx context.Context, limit *time.Duration, cmd string, args []any) error {
