@@ -25,7 +25,7 @@ func nodeOf(t *testing.T, f *redistest.Fake, options string) *Node {
 	require.True(t, Claim(p))
 	n := New(Config{Name: "a", Pool: p, Sink: func(context.Context, health.Evidence) {}, Timeout: patience})
 	t.Cleanup(n.Close)
-	n.shared.warm.Store(1 << 30)
+	n.shared.warmth.Store(1 << 30)
 	_, _, err = n.Do(t.Context(), "PING", nil)
 	require.NoError(t, err)
 	return n

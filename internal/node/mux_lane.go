@@ -29,10 +29,13 @@ type lane struct {
 	writes  deadline
 }
 
-// lanes are the connections for callers who are alone or nearly so: fewer than
-// minSharers. Its zero value is ready.
+// maxLanes is how many lanes a node has at most.
+const maxLanes = 4
+
+// lanes are the connections for callers who are alone or nearly so. Its zero value is
+// ready.
 type lanes struct {
-	idle [minSharers - 1]atomic.Pointer[lane]
+	idle [maxLanes]atomic.Pointer[lane]
 	open atomic.Int32 // those that are idle, lent or being dialed
 }
 
@@ -61,7 +64,7 @@ func (s *lanes) put(l *lane) {
 
 // mayOpen counts one that is to be dialed, if there may be one more.
 func (s *lanes) mayOpen() bool {
-	if s.open.Add(1) < minSharers {
+	if s.open.Add(1) <= maxLanes {
 		return true
 	}
 	s.open.Add(-1)

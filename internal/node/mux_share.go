@@ -14,12 +14,12 @@ const (
 	maxSharedSize = 64 << 10 // bytes; larger ones would hold the others up
 	maxSharedArgs = 256      // arguments, whose replies may come to as many
 
-	// minSharers is how many calls are under way at once before they share a
-	// connection: below, one for each costs a wake-up less.
-	minSharers = 3
-	// shareFor is for how many calls they go on sharing, although fewer than that
-	// are under way.
-	shareFor = 64
+	// crowd is how many calls under way at once are better off sharing a connection:
+	// for fewer, one for each costs a wake-up less. What counts is whether calls are
+	// mostly that many: the warmth at which they share, and the highest.
+	crowd   = 3
+	warm    = 64
+	warmest = 128
 	// apartFor is for how many calls they do not share after sharing has turned out
 	// to be slow, and maxApart how many calls may be under way then: a connection
 	// for each of more would be slower still.
@@ -42,7 +42,7 @@ type sharing struct {
 	mux      atomic.Pointer[mux] // nil until it is needed; may be over
 	under    atomic.Int32        // calls under way, those over one mux as one
 	beside   atomic.Int32        // of those, calls that passed a mux by that is held up
-	warm     atomic.Int32        // calls that are to share although few are under way
+	warmth   atomic.Int32        // how often of late calls were a crowd
 	apart    atomic.Int32        // calls that are not to share
 	relieved atomic.Bool         // a mux that was held up has retired, and is not over yet
 	pace     pace                // of the flights of every mux
@@ -98,7 +98,7 @@ func (n *Node) Do(ctx context.Context, cmd string, args []any) (reply any, share
 func (n *Node) Begin(ctx context.Context, cmd string, args []any) (Call, bool) {
 	s := &n.shared
 	m := s.mux.Load()
-	if m == nil || s.warm.Load() <= 0 || s.apart.Load() > 0 || len(args) > maxSharedArgs || LimitsReads(ctx) {
+	if m == nil || s.warmth.Load() < warm || s.apart.Load() > 0 || len(args) > maxSharedArgs || LimitsReads(ctx) {
 		return Call{}, false
 	}
 	size, plain := sizeOf(args)
@@ -120,7 +120,7 @@ func (n *Node) doCounted(ctx context.Context, size int, cmd string, args []any) 
 		return n.doPooled(ctx, cmd, args)
 	case n.shared.parted():
 		return n.doPooled(ctx, cmd, args)
-	case n.shared.warm.Load() > 0:
+	case n.shared.warmth.Load() >= warm, n.shared.under.Load() > maxLanes:
 		return n.doShared(ctx, size, cmd, args)
 	}
 	return n.doAlone(ctx, cmd, args)
@@ -128,19 +128,33 @@ func (n *Node) doCounted(ctx context.Context, size int, cmd string, args []any) 
 
 // enter counts a call.
 func (s *sharing) enter() {
-	if s.under.Add(1) >= minSharers {
-		s.warm.Store(shareFor)
+	if s.under.Add(1) >= crowd {
+		s.warmUp(2) // it counts itself
+	} else {
+		s.coolDown(1)
 	}
 }
 
-// keepWarm takes note of how many calls are under way over a mux after some were
+// keepWarm takes note of how many calls are under way over a mux when some have been
 // answered.
 func (s *sharing) keepWarm(under, answered uint64) {
-	switch warm := s.warm.Load(); {
-	case under < minSharers && warm > 0:
-		s.warm.Add(-int32(min(answered, shareFor)))
-	case under >= minSharers && warm < shareFor:
-		s.warm.Store(shareFor)
+	n := int32(min(answered, warmest))
+	if under+answered >= crowd {
+		s.warmUp(2 * n)
+	} else {
+		s.coolDown(n)
+	}
+}
+
+func (s *sharing) warmUp(n int32) {
+	if was := s.warmth.Load(); was < warmest {
+		s.warmth.Store(min(was+n, warmest))
+	}
+}
+
+func (s *sharing) coolDown(n int32) {
+	if was := s.warmth.Load(); was > 0 {
+		s.warmth.Store(max(was-n, 0))
 	}
 }
 
