@@ -13,95 +13,93 @@ import (
 	"github.com/redisfluster/fluster/health"
 )
 
-// What all clients are given: how long they wait for a server, and how often they
-// look after it.
-const (
-	limit = 200 * time.Millisecond
-	beat  = 100 * time.Millisecond
+// setting is how patient all clients are.
+type setting struct {
+	Name        string
+	limit, beat time.Duration // zero: each client's own default
+}
+
+var (
+	byDefault = setting{Name: "each client at its defaults"}
+	alike     = setting{Name: "the same time-outs for all", limit: 200 * time.Millisecond, beat: 100 * time.Millisecond}
 )
 
-// client counts.
+// client sends commands to the servers of their keys.
 type client interface {
-	Incr(key string) error
+	Do(ctx context.Context, cmd string, args ...any) (any, error)
 	Close() error
 }
 
-// kinds are the clients that are compared, the library's own first.
-var kinds = []struct {
-	name string
-	open func(addrs []string) (client, error)
-}{
-	{"`Do`", openDo},
-	{"`GetClient`", openPools},
-	{"go-redis Ring", openRing},
+// kind is a way to reach several servers.
+type kind struct {
+	Name  string
+	whole bool // it takes commands whose keys are on several servers, or that have none
+	open  func(addrs []string, s setting) (client, error)
 }
 
-func openCluster(addrs []string) (*fluster.FlusterCluster, error) {
+// kinds are the clients that are compared: the one to beat, and the library's own two.
+var kinds = []kind{
+	{"go-redis Ring", true, openRing},
+	{"`GetClient`", false, openPools},
+	{"`Do`", true, openDo},
+}
+
+func openCluster(addrs []string, s setting) (*fluster.FlusterCluster, error) {
+	limits := ""
+	if s.limit > 0 {
+		limits = fmt.Sprintf("?dial_timeout=%[1]v&read_timeout=%[1]v&write_timeout=%[1]v", s.limit)
+	}
 	nodes := make([]fluster.Node, len(addrs))
 	for i, addr := range addrs {
 		var err error
-		nodes[i], err = fluster.ParseNode(fmt.Sprintf("redis://%s?dial_timeout=%[2]v&read_timeout=%[2]v&write_timeout=%[2]v", addr, limit))
+		nodes[i], err = fluster.ParseNode("redis://" + addr + limits)
 		if err != nil {
 			return nil, err
 		}
 	}
-	c, err := fluster.New(fluster.Config{Nodes: nodes, Health: health.Config{Interval: beat, Timeout: limit}})
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	return c, c.WaitReady(ctx)
+	return fluster.New(fluster.Config{Nodes: nodes, Health: health.Config{Interval: s.beat, Timeout: s.limit}})
 }
 
-// doer counts with Do.
-type doer struct{ *fluster.FlusterCluster }
+func openDo(addrs []string, s setting) (client, error) { return openCluster(addrs, s) }
 
-func openDo(addrs []string) (client, error) {
-	c, err := openCluster(addrs)
-	return doer{c}, err
-}
-
-func (d doer) Incr(key string) error {
-	_, err := d.Do(context.Background(), "INCR", key)
-	return err
-}
-
-// pools counts over connections of pools.
+// pools sends commands over connections of the pools of GetClient.
 type pools struct{ *fluster.FlusterCluster }
 
-func openPools(addrs []string) (client, error) {
-	c, err := openCluster(addrs)
+func openPools(addrs []string, s setting) (client, error) {
+	c, err := openCluster(addrs, s)
 	return pools{c}, err
 }
 
-func (p pools) Incr(key string) error {
-	pool, err := p.GetClient(key)
+func (p pools) Do(ctx context.Context, cmd string, args ...any) (any, error) {
+	pool, err := p.GetClient(fmt.Sprint(args[0]))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	conn := pool.Get()
+	conn, err := pool.GetContext(ctx)
+	if err != nil {
+		return nil, err
+	}
 	defer func() { _ = conn.Close() }()
-	_, err = redis.Int(conn.Do("INCR", key))
-	return err
+	return redis.DoContext(conn, ctx, cmd, args...)
 }
 
-// shards is go-redis's Ring: its own number of repeats, the others' time-outs and beat.
+// shards is go-redis's Ring, with its own number of repeats.
 type shards struct{ *goredis.Ring }
 
-func openRing(addrs []string) (client, error) {
-	o := &goredis.RingOptions{
-		Addrs:                 make(map[string]string, len(addrs)),
-		HeartbeatFrequency:    beat,
-		DialTimeout:           limit,
-		ReadTimeout:           limit,
-		WriteTimeout:          limit,
-		ContextTimeoutEnabled: true,
-	}
+func openRing(addrs []string, s setting) (client, error) {
+	o := &goredis.RingOptions{Addrs: make(map[string]string, len(addrs))}
 	for i, addr := range addrs {
 		o.Addrs["node-"+strconv.Itoa(i)] = addr
+	}
+	if s.limit > 0 {
+		o.DialTimeout, o.ReadTimeout, o.WriteTimeout = s.limit, s.limit, s.limit
+		o.HeartbeatFrequency = s.beat
+		o.ContextTimeoutEnabled = true
+		o.PoolSize = callers // nobody waits for a connection, as with the others
 	}
 	return shards{goredis.NewRing(o)}, nil
 }
 
-func (s shards) Incr(key string) error { return s.Ring.Incr(context.Background(), key).Err() }
+func (s shards) Do(ctx context.Context, cmd string, args ...any) (any, error) {
+	return s.Ring.Do(ctx, append([]any{cmd}, args...)...).Result()
+}

@@ -1,180 +1,155 @@
-// Command outage lets the same things happen to the servers of several clients, one
-// client after the other, with the same load and the same time-outs, and prints what
-// it cost each as a table in Markdown.
+// Command outage lets the same things happen to the servers of go-redis's Ring and of
+// this library, side by side and under the same load, and prints what it cost each as
+// tables in Markdown.
+//
+// Every client has three servers of its own. All are measured at their defaults and,
+// in the same run, with the same short time-outs.
 package main
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"time"
 
-	"github.com/redisfluster/fluster/bench/internal/redisserver"
-	"github.com/redisfluster/fluster/bench/internal/report"
+	"github.com/redis/go-redis/v9/logging"
 )
 
 func main() {
-	only := flag.String("only", "", "the faults whose names have this in them; empty means all")
+	only := flag.String("only", "", "the rows whose names have this in them; empty means all")
+	rounds := flag.Int("rounds", 3, "how often each fault happens")
+	file := flag.String("json", "", "a file for every round's figures")
 	flag.Parse()
+	logging.Disable() // go-redis tells of every failed dial
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := compare(ctx, *only); err != nil {
+	run := run{only: *only, rounds: max(*rounds, 1), progress: os.Stderr, begun: time.Now()}
+	if err := errors.Join(run.all(ctx), run.report(os.Stdout), run.save(*file)); err != nil {
 		fmt.Fprintln(os.Stderr, "outage:", err)
 		os.Exit(1)
 	}
 }
 
-// compare runs every fault against every client and prints the table.
-func compare(ctx context.Context, only string) error {
-	t := &report.Table{
-		Title:  "What faults cost",
-		Header: []string{"fault", "client", "calls", "lost", "last lost after", "longest call", "back after", "counted twice"},
-		Remark: fmt.Sprintf("%d callers INCR %d keys, each every %v; three servers, of which one is hit unless all are; "+
-			"time-outs of %v and a probe each %v for all. *Last lost after* is from the fault to the last call that failed. "+
-			"*Back after* is from its end until the server has counted for %[1]d calls again. *Counted twice* is by how much "+
-			"the counters exceed the calls, lost or not; it is empty where the server forgot them.", callers, keys, pace, limit, beat),
+// run is one comparison, as far as it has come.
+type run struct {
+	only     string
+	rounds   int
+	progress io.Writer
+	begun    time.Time
+
+	Faults  []result
+	Singles []finding
+}
+
+// result is what became of one client in a fault.
+type result struct {
+	Fault, Setting, Client string
+	Rounds                 []outcome
+}
+
+// finding is what a single thing came to with one client.
+type finding struct {
+	What, Setting, Client string
+	Rounds                []float64 // empty if it cannot be done with that client
+}
+
+// all lets everything happen that is wanted.
+func (r *run) all(ctx context.Context) error {
+	faults, singles := wanted(faults, r.only), wanted(singles, r.only)
+	if len(faults)+len(singles) == 0 {
+		return fmt.Errorf("no row's name has %q in it", r.only)
 	}
-	for _, f := range faults {
-		if !strings.Contains(f.name, only) {
-			continue
+	for i, f := range faults {
+		if err := r.fault(ctx, f, fmt.Sprintf("%d of %d faults", i+1, len(faults))); err != nil {
+			return fmt.Errorf("%s: %w", f.name, err)
 		}
-		for _, k := range kinds {
-			fmt.Fprintf(os.Stderr, "%s: %s\n", f.name, k.name)
-			cells, err := f.happen(ctx, k.open)
-			if err != nil {
-				return fmt.Errorf("%s, %s: %w", f.name, k.name, err)
-			}
-			t.Add(append([]string{f.name, k.name}, cells...)...)
+	}
+	for _, s := range singles {
+		if err := r.single(ctx, s); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
 		}
 	}
-	return t.WriteMarkdown(os.Stdout)
+	return nil
 }
 
-// happen lets the fault happen to one client's servers and returns the cells that
-// tell what it cost.
-func (f fault) happen(ctx context.Context, open func([]string) (client, error)) ([]string, error) {
-	servers, err := redisserver.Start(ctx, 3, "--enable-debug-command", "yes")
-	if err != nil {
-		return nil, err
-	}
-	defer redisserver.CloseAll(servers)
-	var addrs []string
-	for _, s := range servers {
-		addrs = append(addrs, s.Addr())
-	}
-	c, err := open(addrs)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = c.Close() }()
-	return f.strike(ctx, c, servers)
+// wanted returns the rows whose names have only in them.
+func wanted[T fmt.Stringer](rows []T, only string) []T {
+	return slices.DeleteFunc(slices.Clone(rows), func(row T) bool { return !strings.Contains(row.String(), only) })
 }
 
-// hit returns the servers that the fault happens to.
-func (f fault) hit(servers []*redisserver.Server) []*redisserver.Server {
-	if f.all {
-		return servers
-	}
-	return servers[1:2]
+// say tells those who wait what is going on.
+func (r *run) say(format string, args ...any) {
+	_, _ = fmt.Fprintf(r.progress, "%4.0fs  %s\n", time.Since(r.begun).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// strike puts the load on, lets the fault happen and end, and waits until the
-// client is as before.
-func (f fault) strike(ctx context.Context, c client, servers []*redisserver.Server) ([]string, error) {
-	l := startLoad(c)
-	if err := sleep(ctx, time.Second); err != nil {
-		l.finish()
-		return nil, err
-	}
-	begun := time.Now()
-	err := f.inflict(ctx, servers)
-	healed := time.Now()
-	var back string
-	if err == nil {
-		back = f.awaitReturn(ctx, servers, healed)
-	}
-	r := l.finish()
-	if err != nil {
-		return nil, err
-	}
-	twice := ""
-	if !f.forgets {
-		sum, err := counted(servers)
+// fault lets one fault happen in each round.
+func (r *run) fault(ctx context.Context, f fault, place string) error {
+	var results []result
+	for round := range r.rounds {
+		r.say("%s, round %d of %d: %s", place, round+1, r.rounds, f)
+		field, err := f.happen(ctx, []setting{byDefault, alike})
 		if err != nil {
-			return nil, err
-		}
-		twice = fmt.Sprint(max(0, sum-r.calls))
-	}
-	return []string{fmt.Sprint(r.calls), fmt.Sprint(r.lost), sinceFault(r, begun), span(r.longest), back, twice}, nil
-}
-
-// inflict lets the fault happen, last, and end.
-func (f fault) inflict(ctx context.Context, servers []*redisserver.Server) error {
-	for _, s := range f.hit(servers) {
-		if err := f.inject(s); err != nil {
 			return err
 		}
+		for i, c := range field {
+			if round == 0 {
+				results = append(results, result{Fault: f.name, Setting: c.setting.Name, Client: c.kind.Name})
+			}
+			results[i].Rounds = append(results[i].Rounds, c.outcome)
+		}
 	}
-	if err := sleep(ctx, f.last); err != nil {
-		return err
+	r.Faults = append(r.Faults, results...)
+	return nil
+}
+
+// single measures one thing in each round.
+func (r *run) single(ctx context.Context, s single) error {
+	r.say("%s", s)
+	for _, k := range kinds {
+		f := finding{What: s.name, Setting: s.setting.Name, Client: k.Name}
+		for range r.rounds {
+			if s.whole && !k.whole {
+				break
+			}
+			x, err := s.measure(ctx, k, s.setting)
+			if err != nil {
+				return fmt.Errorf("%s: %w", k.Name, err)
+			}
+			f.Rounds = append(f.Rounds, x)
+		}
+		r.Singles = append(r.Singles, f)
 	}
-	for _, s := range f.hit(servers) {
-		if f.heal == nil {
+	return nil
+}
+
+// report writes the tables.
+func (r *run) report(w io.Writer) error {
+	for _, t := range r.tables() {
+		if len(t.Rows) == 0 {
 			continue
 		}
-		if err := f.heal(ctx, s); err != nil {
+		if err := t.WriteMarkdown(w); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// tooLong is how long a client gets to come back.
-const tooLong = 15 * time.Second
-
-// awaitReturn waits until each server has counted again, as often as there are
-// callers, and tells how long that took.
-func (f fault) awaitReturn(ctx context.Context, servers []*redisserver.Server, healed time.Time) string {
-	for _, s := range f.hit(servers) {
-		first := -1
-		for {
-			n, err := increments(s)
-			if err == nil && first < 0 {
-				first = n
-			}
-			if err == nil && n >= first+callers {
-				break
-			}
-			if time.Since(healed) > tooLong || sleep(ctx, 2*time.Millisecond) != nil {
-				return "not in " + tooLong.String()
-			}
-		}
-	}
-	return span(time.Since(healed))
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
+// save writes every round's figures to a file, if there is one.
+func (r *run) save(file string) error {
+	if file == "" {
 		return nil
 	}
-}
-
-func sinceFault(r record, begun time.Time) string {
-	if r.lost == 0 {
-		return ""
+	data, err := json.MarshalIndent(r, "", "\t")
+	if err != nil {
+		return err
 	}
-	return span(r.last.Sub(begun))
-}
-
-func span(d time.Duration) string {
-	if d < 10*time.Millisecond {
-		return d.Round(100 * time.Microsecond).String()
-	}
-	return d.Round(time.Millisecond).String()
+	return os.WriteFile(file, append(data, '\n'), 0o600)
 }
