@@ -95,6 +95,7 @@ type muxOp struct { // as large as a line of a processor's cache
 	reply  any
 	err    error
 	state  atomic.Uint32
+	stays  bool // its caller waits whatever happens, and state means nothing
 	maybe  bool // with err that is no reply: it may have been executed
 }
 
@@ -103,7 +104,6 @@ const (
 	waited    = iota // for
 	left             // by its caller; the reader lets go of it
 	completed        // the caller lets go of it
-	faithful         // its caller waits whatever happens
 )
 
 var muxOps = sync.Pool{New: func() any { return &muxOp{ended: make(chan struct{}, 1)} }}
@@ -118,7 +118,9 @@ func (o *muxOp) place() uint64 {
 
 func (o *muxOp) release() {
 	o.reply, o.err, o.maybe = nil, nil, false
-	o.state.Store(waited)
+	if !o.stays {
+		o.state.Store(waited)
+	}
 	muxOps.Put(o)
 }
 
@@ -129,7 +131,7 @@ func (o *muxOp) complete(reply any, err error) {
 		o.batch.advance()
 		return
 	}
-	if o.state.Load() == faithful || o.state.CompareAndSwap(waited, completed) {
+	if o.stays || o.state.CompareAndSwap(waited, completed) {
 		o.ended <- struct{}{}
 		return
 	}
@@ -139,9 +141,7 @@ func (o *muxOp) complete(reply any, err error) {
 // newOp returns one for a call within ctx.
 func newOp(ctx context.Context) *muxOp {
 	o := muxOps.Get().(*muxOp)
-	if ctx.Done() == nil {
-		o.state.Store(faithful)
-	}
+	o.stays = ctx.Done() == nil
 	return o
 }
 
@@ -164,18 +164,28 @@ type Call struct {
 // Wait waits for the reply, and returns ctx's error if ctx ends before. It must be
 // called, once, with the context and the name that the call was begun with.
 func (c Call) Wait(ctx context.Context, cmd string) (any, error) {
-	if done := ctx.Done(); done != nil {
-		select {
-		case <-c.op.ended:
-			return c.mux.result(ctx, c.op, cmd)
-		case <-done:
-		}
-		if c.op.state.CompareAndSwap(waited, left) {
-			return nil, c.mux.leave(ctx, cmd)
-		}
+	switch {
+	case c.op.stays:
+		<-c.op.ended
+	case !c.op.await(ctx.Done()):
+		return nil, c.mux.leave(ctx, cmd)
 	}
-	<-c.op.ended
 	return c.mux.result(ctx, c.op, cmd)
+}
+
+// await waits for the end of a call, and reports false if done is closed before: then its
+// caller has left it.
+func (o *muxOp) await(done <-chan struct{}) bool {
+	select {
+	case <-o.ended:
+		return true
+	case <-done:
+	}
+	if o.state.CompareAndSwap(waited, left) {
+		return false
+	}
+	<-o.ended
+	return true
 }
 
 // leave is the end of a call whose context ended. The caller's limit is no evidence,

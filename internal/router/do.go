@@ -31,7 +31,7 @@ func (r *Router) Do(ctx context.Context, cmd string, args []any) (any, error) {
 					r.budget.call()
 					return reply, nil
 				}
-				return r.retry(ctx, at, call{cmd: cmd, args: slices.Concat(args), info: info, keys: []int{0}}, reply, err)
+				return r.retry(ctx, at, info, cmd, args, reply, err)
 			}
 		}
 	}
@@ -46,14 +46,15 @@ func (r *Router) begin(ctx context.Context, at int, cmd string, args []any) (nod
 	return node.Call{}, false
 }
 
-// retry goes on with a call that failed at a node.
-func (r *Router) retry(ctx context.Context, at int, c call, reply any, err error) (any, error) {
+// retry goes on with a call whose first argument is its key, and that failed at a node.
+func (r *Router) retry(ctx context.Context, at int, info *command.Info, cmd string, args []any, reply any, err error) (any, error) {
 	r.budget.call()
+	c := &call{cmd: cmd, args: slices.Concat(args), info: info, keys: []int{0}}
 	var t tries
-	if !r.again(ctx, &c, &t, at, err) {
+	if !r.again(ctx, c, &t, at, err) {
 		return reply, t.outcome(err)
 	}
-	return r.try(ctx, &c, &t)
+	return r.try(ctx, c, &t)
 }
 
 // do runs one command of any kind.
