@@ -78,8 +78,9 @@ func (c *FlusterCluster) GetContext(ctx context.Context) (redis.Conn, error) {
 // repeated at each node by itself, while that lives. Nothing else is ever sent twice.
 // A command that blocks is waited for as long as it was told to wait.
 //
-// While three calls or more are under way on a node whose pool ParseNode built, they
-// share one connection, beside those of the pool, and are written and read together.
+// While three calls or more are mostly under way at a time on a node whose pool ParseNode
+// built, they share one connection, beside those of the pool, and are written and read
+// together. Fewer have up to four connections to themselves, beside the pool as well.
 // A call whose context ends leaves it good; its command may have run. Commands that
 // block, leave a state on a connection or have more than 64 KiB of arguments go over
 // the pool's connections, and so does everything while few calls are under way,
