@@ -83,8 +83,8 @@ func (c *FlusterCluster) GetContext(ctx context.Context) (redis.Conn, error) {
 // together. Fewer have up to four connections to themselves, beside the pool as well.
 // A call whose context ends leaves it good; its command may have run. Commands that
 // block, leave a state on a connection or have more than 64 KiB of arguments go over
-// the pool's connections, and so does everything while few calls are under way,
-// replies are large or the process is short of processors.
+// the pool's connections, and so does everything for a while after large replies, or
+// when the process is short of processors.
 //
 // Do blocks; it is safe for concurrent use.
 func (c *FlusterCluster) Do(ctx context.Context, cmd string, args ...any) (any, error) {
