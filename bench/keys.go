@@ -9,16 +9,26 @@ const (
 	alphabet = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 )
 
-// randomKeys returns n keys, the same ones in every run.
+// randomKeys returns n keys, the same ones in every run. They lie side by side in
+// memory, in their order.
 func randomKeys(n int) []string {
 	random := rand.New(rand.NewPCG(1, uint64(n)))
-	keys := make([]string, n)
-	for i := range keys {
-		key := make([]byte, minKey+random.IntN(maxKey-minKey+1))
-		for j := range key {
-			key[j] = alphabet[random.IntN(len(alphabet))]
+	var text []byte
+	ends := make([]int, n)
+	for i := range ends {
+		for range minKey + random.IntN(maxKey-minKey+1) {
+			text = append(text, alphabet[random.IntN(len(alphabet))])
 		}
-		keys[i] = string(key)
+		ends[i] = len(text)
 	}
-	return keys
+	return cut(string(text), ends)
+}
+
+// cut returns the pieces of text that end at ends.
+func cut(text string, ends []int) []string {
+	pieces, begin := make([]string, len(ends)), 0
+	for i, end := range ends {
+		pieces[i], begin = text[begin:end], end
+	}
+	return pieces
 }

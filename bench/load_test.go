@@ -36,7 +36,8 @@ func (f *fakeClient) MGet(keys []string) ([][]byte, error) {
 func loadOn(answer func(int64) ([]byte, error)) (*load, *fakeClient) {
 	f, op := &fakeClient{answer: answer}, operationOf("get-64")
 	return &load{
-		name: "fake", call: op.of(f), keys: []string{"k"}, crew: newCrew(op, 3), length: 20 * time.Millisecond,
+		name: "fake", call: op.of(f), keys: []string{"k"}, value: make([]byte, op.size), crew: newCrew(op, 3),
+		length: 20 * time.Millisecond,
 	}, f
 }
 
@@ -66,7 +67,7 @@ func TestALoadForgetsTheOneBefore(t *testing.T) {
 	before := f.calls.Load()
 	_, err = l.run(t.Context())
 	require.NoError(t, err)
-	assert.EqualValues(t, f.calls.Load()-before, l.crew.tally().calls)
+	assert.EqualValues(t, f.calls.Load()-before, l.crew.tally().took.Len())
 }
 
 func TestALoadTellsHowLongCallsTook(t *testing.T) {
@@ -94,7 +95,7 @@ func TestAFailedCallIsCountedForItself(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, 1, s.failed)
 	require.ErrorIs(t, s.fault, broken)
-	assert.EqualValues(t, f.calls.Load()-1, l.crew.tally().calls)
+	assert.EqualValues(t, f.calls.Load()-1, l.crew.tally().took.Len())
 }
 
 func TestALoadWithoutSuccessIsAnError(t *testing.T) {
@@ -123,6 +124,23 @@ func TestAStuckClientDoesNotKeepARunFromEnding(t *testing.T) {
 	_, err := l.run(ctx)
 	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorContains(t, err, "unanswered")
+}
+
+func TestAllKeysAreDrawnAlike(t *testing.T) {
+	const turns = 1000
+	keys := randomKeys(2*neighbors + 5) // of which the last are fewer than neighbors
+	c := newCrew(operationOf(mgetID), 1)[0]
+	drawn := make(map[string]int)
+	for range turns {
+		c.choose(keys)
+		for _, key := range c.keys {
+			drawn[key]++
+		}
+	}
+	require.Len(t, drawn, len(keys))
+	for _, n := range drawn {
+		assert.InEpsilon(t, turns*many/len(keys), n, 0.2)
+	}
 }
 
 func TestALoadThatIsCancelledEnds(t *testing.T) {

@@ -99,7 +99,7 @@ func proxyInstalled() bool {
 func (r *rig) run(ctx context.Context, st step, keys []string) (outcome, error) {
 	o := outcome{step: st}
 	var entrants []entrant
-	crew := newCrew(st.op, st.callers)
+	crew, value := newCrew(st.op, st.callers), make([]byte, st.op.size)
 	for _, k := range st.kinds {
 		c, err := k.open(target{r.addrs, r.proxy, st.callers})
 		if err != nil {
@@ -113,7 +113,7 @@ func (r *rig) run(ctx context.Context, st step, keys []string) (outcome, error) 
 		if do == nil {
 			continue
 		}
-		l := &load{k.name, do, keys[:st.keys], crew, st.length(), r.servers}
+		l := &load{k.name, do, keys[:st.keys], value, crew, st.length(), r.servers}
 		o.clients, entrants = append(o.clients, k), append(entrants, entrant{Name: k.name, Measure: l.run})
 	}
 	var err error
