@@ -11,8 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/gomodule/redigo/redis"
 )
 
 // proxyNames are what twemproxy's executable is called.
@@ -75,7 +73,7 @@ func proxyConf(listen string, addrs []string) string {
 // proxyAnswers returns nil if a PING comes back. A proxy that another process
 // kept from its port has ended, which is noticed before.
 func (s *Server) proxyAnswers(ctx context.Context) error {
-	conn, err := redis.DialContext(ctx, "tcp", s.addr, redis.DialReadTimeout(time.Second))
+	conn, err := s.Dial(ctx, time.Second)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ package redisserver
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -34,6 +36,7 @@ type Server struct {
 	args   []string // the process's name first
 	cmd    *exec.Cmd
 	exited chan struct{} // closed when the process is gone and waited for
+	tls    *tls.Config   // of clients, or nil without TLS
 
 	answers func(context.Context) error   // nil if it serves, and is this process
 	used    func() (time.Duration, error) // processor time so far
@@ -42,6 +45,13 @@ type Server struct {
 
 // Addr returns the server's host and port.
 func (s *Server) Addr() string { return s.addr }
+
+// Dial returns a connection to the server whose replies may take so long. The
+// caller closes it.
+func (s *Server) Dial(ctx context.Context, timeout time.Duration) (redis.Conn, error) {
+	return redis.DialContext(ctx, "tcp", s.addr, redis.DialReadTimeout(timeout),
+		redis.DialUseTLS(s.tls != nil), redis.DialTLSConfig(s.tls))
+}
 
 // CPU returns the processor time that the server has used so far, in all of its
 // threads. It is for one goroutine.
@@ -61,9 +71,19 @@ func (s *Server) Close() {
 // line, and waits until they answer. The caller closes them. If it returns an error,
 // none is left.
 func Start(ctx context.Context, n int, options ...string) ([]*Server, error) {
+	return start(ctx, n, nil, options)
+}
+
+// StartTLS is Start with servers that show cert and speak nothing but TLS. If it
+// is nil, they speak none.
+func StartTLS(ctx context.Context, n int, cert *Certificate) ([]*Server, error) {
+	return start(ctx, n, cert, nil)
+}
+
+func start(ctx context.Context, n int, cert *Certificate, options []string) ([]*Server, error) {
 	servers := make([]*Server, 0, n)
 	for range n {
-		s, err := startOne(ctx, func(port int) (*Server, error) { return launch(port, options) })
+		s, err := startOne(ctx, func(port int) (*Server, error) { return launch(port, cert, options) })
 		if err != nil {
 			CloseAll(servers)
 			return nil, fmt.Errorf("start redis-server: %w", err)
@@ -100,17 +120,22 @@ func startOne(ctx context.Context, launch func(port int) (*Server, error)) (*Ser
 	return nil, last
 }
 
-// launch starts a redis-server that is to serve at port.
-func launch(port int, options []string) (*Server, error) {
+// launch starts a redis-server that is to serve at port, with TLS if there is a
+// certificate.
+func launch(port int, cert *Certificate, options []string) (*Server, error) {
 	s, err := newServer(port)
 	if err != nil {
 		return nil, err
 	}
-	s.answers, s.used = s.redisAnswers, s.redisCPU
-	return s, s.start("redis-server", append([]string{
-		"--port", strconv.Itoa(port), "--bind", "127.0.0.1",
-		"--dir", s.dir, "--logfile", s.log(), "--save", "", "--appendonly", "no", "--maxclients", "19000",
-	}, options...)...)
+	s.answers, s.used, s.tls = s.redisAnswers, s.redisCPU, cert.Config()
+	listen := []string{"--port", strconv.Itoa(port)}
+	if cert != nil {
+		listen = cert.options(strconv.Itoa(port))
+	}
+	return s, s.start("redis-server", slices.Concat([]string{
+		"--bind", "127.0.0.1", "--dir", s.dir, "--logfile", s.log(),
+		"--save", "", "--appendonly", "no", "--maxclients", "19000",
+	}, listen, options)...)
 }
 
 // newServer returns one that is not running, with a directory of its own.
@@ -192,7 +217,7 @@ func (s *Server) awaitReady(ctx context.Context) error {
 // redisAnswers returns nil if the server answers, and is this one: another
 // process may have the port.
 func (s *Server) redisAnswers(ctx context.Context) error {
-	conn, err := redis.DialContext(ctx, "tcp", s.addr, redis.DialReadTimeout(time.Second))
+	conn, err := s.Dial(ctx, time.Second)
 	if err != nil {
 		return err
 	}
@@ -220,7 +245,7 @@ func (s *Server) lastWords() error {
 // ticks.
 func (s *Server) redisCPU() (time.Duration, error) {
 	if s.conn == nil {
-		conn, err := redis.Dial("tcp", s.addr, redis.DialReadTimeout(patience))
+		conn, err := s.Dial(context.Background(), patience)
 		if err != nil {
 			return 0, err
 		}

@@ -2,9 +2,12 @@ package redisserver_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"net"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/gomodule/redigo/redis"
 	"github.com/stretchr/testify/assert"
@@ -33,6 +36,34 @@ func TestServersServeUntilTheyAreClosed(t *testing.T) {
 		_, err := net.Dial("tcp", s.Addr())
 		require.Error(t, err)
 	}
+	assertNothingLeft(t)
+}
+
+func TestServersSpeakTLSToThoseWhoTrustThem(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	cert, err := redisserver.NewCertificate()
+	require.NoError(t, err)
+	defer cert.Close()
+	servers, err := redisserver.StartTLS(t.Context(), 1, cert)
+	require.NoError(t, err)
+	defer redisserver.CloseAll(servers)
+	conn, err := servers[0].Dial(t.Context(), time.Second)
+	require.NoError(t, err)
+	defer conn.Close()
+	pong, err := redis.String(conn.Do("PING"))
+	require.NoError(t, err)
+	assert.Equal(t, "PONG", pong)
+	_, err = servers[0].CPU()
+	require.NoError(t, err)
+	_, err = tls.Dial("tcp", servers[0].Addr(), nil)
+	require.ErrorAs(t, err, new(x509.UnknownAuthorityError))
+	plain, err := redis.Dial("tcp", servers[0].Addr())
+	require.NoError(t, err)
+	defer plain.Close()
+	_, err = plain.Do("PING")
+	require.Error(t, err)
+	redisserver.CloseAll(servers)
+	cert.Close()
 	assertNothingLeft(t)
 }
 
