@@ -56,8 +56,14 @@ func (e *Endpoint) limit(ctx context.Context, cause error) (context.Context, con
 }
 
 // whoseLimit replaces the error of a context that ended by its cause, which
-// says whether it was the caller's or the dial's own.
+// says whether it was the caller's or the dial's own. A socket may notice that its
+// deadline has passed a little before the context does, whose deadline that is.
 func whoseLimit(ctx context.Context, err error) error {
+	var late net.Error
+	deadline, limited := ctx.Deadline()
+	if limited && errors.As(err, &late) && late.Timeout() && !time.Now().Before(deadline) {
+		<-ctx.Done()
+	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
