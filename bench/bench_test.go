@@ -15,7 +15,7 @@ import (
 func brief(more ...string) []string {
 	return append([]string{
 		"-rounds", "1", "-time", "5ms", "-goroutines", "1,4", "-nodes", "3,5", "-growth-nodes", "2",
-		"-routing-keys", "1000", "-command-keys", "1500",
+		"-routing-keys", "1000", "-command-keys", "1500", "-condition-goroutines", "4",
 	}, more...)
 }
 
@@ -25,10 +25,15 @@ func TestARunWritesAllTables(t *testing.T) {
 	require.NoError(t, run(t.Context(), brief(), &out, &log))
 	titles := []string{
 		"Key to node", "The cluster against the others", "The stale check's share", "Around the command",
-		"As nodes become more", "As keys become more",
+		"The cluster against the others under these conditions", "As nodes become more", "As keys become more",
 	}
 	for _, op := range operations {
 		titles = append(titles, op.title)
+	}
+	for _, c := range conditions {
+		for _, id := range c.operations {
+			titles = append(titles, operationOf(id).title+c.text)
+		}
 	}
 	for _, title := range titles {
 		assert.Contains(t, out.String(), "## "+title+"\n")
@@ -78,6 +83,8 @@ func TestSettingsAreRefusedByName(t *testing.T) {
 		"-clients":     {"-clients", "jedis"},
 		"-goroutines":  {"-goroutines", "8,0"},
 		"-nodes":       {"-nodes", "few"},
+		"-conditions":  {"-conditions", "rain"},
+		"condition-go": {"-condition-goroutines", "0"},
 		"routing-keys": {"-routing-keys", "0"},
 		`"more"`:       {"more"},
 	}

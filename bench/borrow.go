@@ -18,19 +18,20 @@ const borrows = 20_000
 // compareBorrows measures what a pool does around a command: lend and take back
 // a connection, and within that the check of an idle one.
 func compareBorrows(ctx context.Context, s settings, addr string, progress *progress) (*report.Table, error) {
-	user := userNodes([]string{addr}, 1)
-	parsed, err := parsedNodes([]string{addr}, 1)
+	t := target{addrs: []string{addr}, callers: 1}
+	user := userNodes(t)
+	parsed, err := parsedNodes(t)
 	if err != nil {
 		return nil, err
 	}
 	for _, nodes := range [][]fluster.Node{user, parsed} {
-		cluster, err := openCluster(nodes)
+		cluster, err := openCluster(nodes, t.idle())
 		if err != nil {
 			return nil, err
 		}
 		defer cluster.Close()
 	}
-	byHand := newPool(addr, 1)
+	byHand := newPool(addr, t)
 	defer byHand.Close()
 
 	progress.say("borrow a connection")

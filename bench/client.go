@@ -1,6 +1,10 @@
 package main
 
-import "time"
+import (
+	"time"
+
+	"github.com/redisfluster/fluster/bench/internal/redisserver"
+)
 
 // ioTimeout is what every redigo connection gets for dialing, reading and
 // writing, whoever dials it. It is long enough for thousands of callers that
@@ -37,10 +41,15 @@ type pipeliner interface {
 type target struct {
 	addrs []string // of the servers
 	proxy string   // the address of twemproxy before them, or empty
-	// callers is how many goroutines will use the client: redigo's pools keep as
-	// many idle connections, so that dialing is not measured.
+	// cert is what they show, or nil without TLS.
+	cert *redisserver.Certificate
+	// callers is how many goroutines will use the client.
 	callers int
 }
+
+// idle is how many connections redigo's pools keep, and have when they are opened:
+// dialing is not measured.
+func (t target) idle() int { return min(t.callers, maxConns) }
 
 // kind is a sort of client.
 type kind struct {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/url"
 
 	"github.com/redisfluster/fluster/fluster"
 )
@@ -11,19 +12,19 @@ import (
 type clusterPools struct{ *fluster.FlusterCluster }
 
 func openUserPools(t target) (client, error) {
-	return openPools(userNodes(t.addrs, t.callers))
+	return openPools(userNodes(t), t.idle())
 }
 
 func openParsedPools(t target) (client, error) {
-	nodes, err := parsedNodes(t.addrs, t.callers)
+	nodes, err := parsedNodes(t)
 	if err != nil {
 		return nil, err
 	}
-	return openPools(nodes)
+	return openPools(nodes, t.idle())
 }
 
-func openPools(nodes []fluster.Node) (client, error) {
-	cluster, err := openCluster(nodes)
+func openPools(nodes []fluster.Node, idle int) (client, error) {
+	cluster, err := openCluster(nodes, idle)
 	if err != nil {
 		return nil, err
 	}
@@ -31,21 +32,21 @@ func openPools(nodes []fluster.Node) (client, error) {
 }
 
 // userNodes have pools that are built like those of plain redigo.
-func userNodes(addrs []string, callers int) []fluster.Node {
-	nodes := make([]fluster.Node, len(addrs))
-	for i, addr := range addrs {
-		nodes[i] = fluster.Node{Name: addr, Addr: addr, Pool: newPool(addr, callers)}
+func userNodes(t target) []fluster.Node {
+	nodes := make([]fluster.Node, len(t.addrs))
+	for i, addr := range t.addrs {
+		nodes[i] = fluster.Node{Name: addr, Addr: addr, Pool: newPool(addr, t)}
 	}
 	return nodes
 }
 
 // parsedNodes have the library's own pools, which look at an idle connection
 // before they lend it.
-func parsedNodes(addrs []string, callers int) ([]fluster.Node, error) {
-	nodes := make([]fluster.Node, len(addrs))
-	for i, addr := range addrs {
+func parsedNodes(t target) ([]fluster.Node, error) {
+	nodes := make([]fluster.Node, len(t.addrs))
+	for i, addr := range t.addrs {
 		var err error
-		nodes[i], err = fluster.ParseNode(nodeURL(addr, callers))
+		nodes[i], err = fluster.ParseNode(nodeURL(addr, t))
 		if err != nil {
 			return nil, err
 		}
@@ -54,28 +55,43 @@ func parsedNodes(addrs []string, callers int) ([]fluster.Node, error) {
 }
 
 // nodeURL sets what newPool sets.
-func nodeURL(addr string, callers int) string {
-	url := fmt.Sprintf("redis://%s?max_idle=%d&dial_timeout=%[3]v&read_timeout=%[3]v&write_timeout=%[3]v",
-		addr, min(callers, maxConns), ioTimeout)
-	if callers > maxConns {
-		url += fmt.Sprintf("&pool_size=%d&pool_wait=true", maxConns)
+func nodeURL(addr string, t target) string {
+	scheme, more := "redis", ""
+	if t.callers > maxConns {
+		more = fmt.Sprintf("&pool_size=%d&pool_wait=true", maxConns)
 	}
-	return url
+	if t.cert != nil {
+		scheme, more = "rediss", more+"&tls_ca="+url.QueryEscape(t.cert.File())
+	}
+	return fmt.Sprintf("%s://%s?max_idle=%d&dial_timeout=%[4]v&read_timeout=%[4]v&write_timeout=%[4]v%s",
+		scheme, addr, t.idle(), ioTimeout, more)
 }
 
-// openCluster waits until every node has answered.
-func openCluster(nodes []fluster.Node) (*fluster.FlusterCluster, error) {
+// openCluster waits until every node has answered and has idle connections.
+func openCluster(nodes []fluster.Node, idle int) (*fluster.FlusterCluster, error) {
 	cluster, err := fluster.New(fluster.Config{Nodes: nodes})
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), ioTimeout)
-	defer cancel()
-	if err := cluster.WaitReady(ctx); err != nil {
+	if err := ready(cluster, nodes, idle); err != nil {
 		_ = cluster.Close()
 		return nil, err
 	}
 	return cluster, nil
+}
+
+func ready(cluster *fluster.FlusterCluster, nodes []fluster.Node, idle int) error {
+	ctx, cancel := context.WithTimeout(context.Background(), ioTimeout)
+	defer cancel()
+	if err := cluster.WaitReady(ctx); err != nil {
+		return err
+	}
+	for _, n := range nodes {
+		if err := warm(idle, n.Pool); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Get implements client.

@@ -17,7 +17,7 @@ func openRing(t target) (client, error) {
 	for _, addr := range t.addrs {
 		shards[addr] = addr
 	}
-	return &goRedisRing{goredis.NewRing(&goredis.RingOptions{Addrs: shards})}, nil
+	return &goRedisRing{goredis.NewRing(&goredis.RingOptions{Addrs: shards, TLSConfig: t.cert.Config()})}, nil
 }
 
 // Get implements client.

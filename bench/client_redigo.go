@@ -28,35 +28,41 @@ type plainPools struct {
 	pools []*redis.Pool
 }
 
-func openPlain(t target) (client, error) { return newPlainPools(t.addrs, t.callers), nil }
+func openPlain(t target) (client, error) { return newPlainPools(t) }
 
 // openProxied is one pool, whose server is the proxy.
 func openProxied(t target) (client, error) {
 	if t.proxy == "" {
 		return nil, nil
 	}
-	return newPlainPools([]string{t.proxy}, t.callers), nil
+	t.addrs = []string{t.proxy}
+	return newPlainPools(t)
 }
 
-func newPlainPools(addrs []string, callers int) *plainPools {
-	p := &plainPools{table: newSlotTable(len(addrs))}
-	for _, addr := range addrs {
-		p.pools = append(p.pools, newPool(addr, callers))
+func newPlainPools(t target) (*plainPools, error) {
+	p := &plainPools{table: newSlotTable(len(t.addrs))}
+	for _, addr := range t.addrs {
+		p.pools = append(p.pools, newPool(addr, t))
 	}
-	return p
+	if err := warm(t.idle(), p.pools...); err != nil {
+		p.Close()
+		return nil, err
+	}
+	return p, nil
 }
 
 // newPool returns the pool of a user who sets time-outs and, only where there are
 // more callers than connections can be, a limit.
-func newPool(addr string, callers int) *redis.Pool {
+func newPool(addr string, t target) *redis.Pool {
 	pool := &redis.Pool{
-		MaxIdle: min(callers, maxConns),
+		MaxIdle: t.idle(),
 		DialContext: func(ctx context.Context) (redis.Conn, error) {
 			return redis.DialContext(ctx, "tcp", addr, redis.DialConnectTimeout(ioTimeout),
-				redis.DialReadTimeout(ioTimeout), redis.DialWriteTimeout(ioTimeout))
+				redis.DialReadTimeout(ioTimeout), redis.DialWriteTimeout(ioTimeout),
+				redis.DialUseTLS(t.cert != nil), redis.DialTLSConfig(t.cert.Config()))
 		},
 	}
-	if callers > maxConns {
+	if t.callers > maxConns {
 		pool.MaxActive, pool.Wait = maxConns, true
 	}
 	return pool
@@ -94,7 +100,8 @@ func (p *plainPools) Close() {
 type plainInTurn struct{ *plainPools }
 
 func openPlainInTurn(t target) (client, error) {
-	return &plainInTurn{newPlainPools(t.addrs, t.callers)}, nil
+	pools, err := newPlainPools(t)
+	return &plainInTurn{pools}, err
 }
 
 // MGet implements client.

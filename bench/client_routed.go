@@ -8,13 +8,17 @@ import (
 	"github.com/redisfluster/fluster/fluster"
 )
 
+// routedIdle is how many connections a routed client begins with: most of its calls
+// share others.
+const routedIdle = 64
+
 // openParsed returns a cluster as it is made of URLs.
 func openParsed(t target) (*fluster.FlusterCluster, error) {
-	nodes, err := parsedNodes(t.addrs, t.callers)
+	nodes, err := parsedNodes(t)
 	if err != nil {
 		return nil, err
 	}
-	return openCluster(nodes)
+	return openCluster(nodes, min(t.callers, routedIdle))
 }
 
 // routed borrows a routed connection for each call, as from a pool.

@@ -18,7 +18,9 @@ type rueidisNodes struct {
 func openRueidis(t target) (client, error) {
 	r := &rueidisNodes{table: newSlotTable(len(t.addrs))}
 	for _, addr := range t.addrs {
-		node, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{addr}, ForceSingleClient: true})
+		node, err := rueidis.NewClient(rueidis.ClientOption{
+			InitAddress: []string{addr}, ForceSingleClient: true, TLSConfig: t.cert.Config(),
+		})
 		if err != nil {
 			r.Close()
 			return nil, err

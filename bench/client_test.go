@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -11,13 +12,19 @@ import (
 
 // withClients fills the servers of a rig and opens a client of every kind there is.
 func withClients(t *testing.T, keys []string, f func(t *testing.T, c client)) {
-	r, err := startRig(t.Context(), 2)
+	t.Helper()
+	withClientsOver(t, false, kinds, keys, f)
+}
+
+func withClientsOver(t *testing.T, overTLS bool, kinds []kind, keys []string, f func(t *testing.T, c client)) {
+	t.Helper()
+	r, err := startRig(t.Context(), 2, overTLS)
 	require.NoError(t, err)
 	defer r.close()
-	require.NoError(t, fill(t.Context(), r.addrs, keys, 64))
+	require.NoError(t, fill(t.Context(), r.nodes(), keys, 64))
 	for _, k := range kinds {
 		t.Run(k.name, func(t *testing.T) {
-			c, err := k.open(target{r.addrs, r.proxy, 4})
+			c, err := k.open(target{r.addrs, r.proxy, r.cert, 4})
 			require.NoError(t, err)
 			if c == nil {
 				t.Skip("there is no twemproxy")
@@ -38,6 +45,17 @@ func TestEveryClientGetsWhatIsThere(t *testing.T) {
 		}
 		_, err := c.Get("missing")
 		require.Error(t, err)
+	})
+}
+
+func TestEveryClientSpeaksTLS(t *testing.T) {
+	overTLS, keys := conditionOf("tls"), randomKeys(many)
+	withClientsOver(t, true, overTLS.among(slices.Clone(kinds)), keys, func(t *testing.T, c client) {
+		values, err := c.MGet(keys)
+		require.NoError(t, err)
+		for _, value := range values {
+			require.Len(t, value, 64)
+		}
 	})
 }
 

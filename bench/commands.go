@@ -12,26 +12,32 @@ const servers = 3
 func commandSteps(s settings) [][]step {
 	var all [][]step
 	for _, op := range operations {
-		if !s.measures(op) || len(s.kindsFor(op)) == 0 {
+		clients := s.kindsFor(op)
+		if op.apart || !s.measures(op) || len(clients) == 0 {
 			continue
 		}
 		var steps []step
 		for _, callers := range s.goroutines {
-			steps = append(steps, step{
-				part: commands, op: op, callers: callers, nodes: servers, keys: min(s.commandKeys, held/op.size),
-				rounds: s.roundsOf(op, callers), slice: s.slice, kinds: s.kindsFor(op),
-			})
+			steps = append(steps, newStep(s, op, callers, clients))
 		}
 		all = append(all, steps)
 	}
 	return all
 }
 
+// newStep returns a step of an operation.
+func newStep(s settings, op operation, callers int, clients []kind) step {
+	return step{
+		part: commands, op: op, callers: callers, nodes: servers, keys: min(s.commandKeys, held/op.size),
+		rounds: s.roundsOf(op, callers), slice: s.slice, kinds: clients,
+	}
+}
+
 // compareCommands measures every operation at each number of goroutines, and
 // writes a table as soon as one is done. With an error it returns what was
 // measured before.
 func compareCommands(ctx context.Context, s settings, out io.Writer, progress *progress) ([]outcome, error) {
-	r, err := startRig(ctx, servers)
+	r, err := startRig(ctx, servers, false)
 	if err != nil {
 		return nil, err
 	}
@@ -40,14 +46,24 @@ func compareCommands(ctx context.Context, s settings, out io.Writer, progress *p
 	if err != nil {
 		return nil, err
 	}
-	keys := randomKeys(s.commandKeys)
+	all, err := runGroups(ctx, r, commandSteps(s), randomKeys(s.commandKeys), out, progress)
+	if err != nil {
+		return all, err
+	}
+	return all, writeAll(out, summaryTable("The cluster against the others", all), staleTable(all), borrows)
+}
+
+// runGroups runs the steps of one operation after the other on the same servers,
+// and writes a table of each. With an error it returns what was measured before.
+func runGroups(ctx context.Context, r *rig, groups [][]step, keys []string, out io.Writer, progress *progress,
+) ([]outcome, error) {
 	var all []outcome
 	filled := 0
-	for _, steps := range commandSteps(s) {
+	for _, steps := range groups {
 		op := steps[0].op
 		if op.size != filled {
 			progress.say("fill %d servers with values of %s", servers, bytesText(op.size))
-			if err := fill(ctx, r.addrs, op.keysFor(keys), op.size); err != nil {
+			if err := fill(ctx, r.nodes(), op.keysFor(keys), op.size); err != nil {
 				return all, err
 			}
 			filled = op.size
@@ -61,7 +77,7 @@ func compareCommands(ctx context.Context, s settings, out io.Writer, progress *p
 			return all, err
 		}
 	}
-	return all, writeAll(out, summaryTable(all), staleTable(all), borrows)
+	return all, nil
 }
 
 // runSteps runs steps on the same servers. With an error it returns what was

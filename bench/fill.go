@@ -5,23 +5,23 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/gomodule/redigo/redis"
+	"github.com/redisfluster/fluster/bench/internal/redisserver"
 )
 
 // fill empties every server and sets all keys on it, to values of size bytes:
 // on each of them, since each client has its own idea of which server a key
 // belongs to.
-func fill(ctx context.Context, addrs, keys []string, size int) error {
-	for _, addr := range addrs {
-		if err := fillOne(ctx, addr, keys, size); err != nil {
-			return fmt.Errorf("fill %s: %w", addr, err)
+func fill(ctx context.Context, servers []*redisserver.Server, keys []string, size int) error {
+	for _, s := range servers {
+		if err := fillOne(ctx, s, keys, size); err != nil {
+			return fmt.Errorf("fill %s: %w", s.Addr(), err)
 		}
 	}
 	return nil
 }
 
-func fillOne(ctx context.Context, addr string, keys []string, size int) error {
-	conn, err := redis.DialContext(ctx, "tcp", addr, redis.DialReadTimeout(10*time.Second))
+func fillOne(ctx context.Context, s *redisserver.Server, keys []string, size int) error {
+	conn, err := s.Dial(ctx, 10*time.Second)
 	if err != nil {
 		return err
 	}

@@ -67,14 +67,14 @@ func runOn(ctx context.Context, nodes int, steps []step, progress *progress) ([]
 	if len(steps) == 0 {
 		return nil, nil
 	}
-	r, err := startRig(ctx, nodes)
+	r, err := startRig(ctx, nodes, false)
 	if err != nil {
 		return nil, err
 	}
 	defer r.close()
 	keys := randomKeys(steps[len(steps)-1].keys)
 	progress.say("fill %d servers", nodes)
-	if err := fill(ctx, r.addrs, keys, steps[0].op.size); err != nil {
+	if err := fill(ctx, r.nodes(), keys, steps[0].op.size); err != nil {
 		return nil, err
 	}
 	return runSteps(ctx, r, steps, keys, progress)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/bits"
 	"math/rand/v2"
 	"runtime/pprof"
@@ -28,6 +29,7 @@ type load struct {
 	keys    []string
 	value   []byte
 	crew    crew
+	busy    bool // all processors compute meanwhile
 	length  time.Duration
 	servers []*redisserver.Server
 }
@@ -92,6 +94,7 @@ func (l *load) run(ctx context.Context) (sample, error) {
 		begin   = make(chan struct{})
 		over    atomic.Bool
 		callers sync.WaitGroup
+		burners burners
 	)
 	for _, one := range l.crew {
 		callers.Go(func() {
@@ -102,9 +105,14 @@ func (l *load) run(ctx context.Context) (sample, error) {
 			}
 		})
 	}
+	if l.busy {
+		burners.start(begin)
+	}
+	defer burners.stop()
 	gone := make(chan struct{})
 	go func() {
 		callers.Wait()
+		burners.stop()
 		close(gone)
 	}()
 	before, err := usedBy(l.servers)
@@ -123,7 +131,11 @@ func (l *load) run(ctx context.Context) (sample, error) {
 	if err := errors.Join(context.Cause(ctx), err, afterErr); err != nil {
 		return sample{}, err
 	}
-	return l.crew.tally().sample(r, after-before)
+	s, err := l.crew.tally().sample(r, after-before)
+	if l.busy {
+		s.cpu = math.NaN() // calls were not all that was paid for
+	}
+	return s, err
 }
 
 // await waits for all callers to be gone after their last call, which is when a

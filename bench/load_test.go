@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"math"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -124,6 +126,18 @@ func TestAStuckClientDoesNotKeepARunFromEnding(t *testing.T) {
 	_, err := l.run(ctx)
 	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorContains(t, err, "unanswered")
+}
+
+func TestALoadGoesOnWhileAllProcessorsCompute(t *testing.T) {
+	l, f := loadOn(func(int64) ([]byte, error) { return make([]byte, 64), nil })
+	l.busy = true
+	before := runtime.NumGoroutine()
+	s, err := l.run(t.Context())
+	require.NoError(t, err)
+	assert.GreaterOrEqual(t, f.calls.Load(), int64(3))
+	assert.True(t, math.IsNaN(s.cpu), "what calls cost is not told")
+	assert.Positive(t, s.time)
+	assert.Eventually(t, func() bool { return runtime.NumGoroutine() <= before }, time.Second, time.Millisecond, "nobody computes any more")
 }
 
 func TestAllKeysAreDrawnAlike(t *testing.T) {

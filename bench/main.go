@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/pprof"
+	"slices"
 	"syscall"
 
 	"github.com/redisfluster/fluster/bench/internal/report"
@@ -52,8 +53,11 @@ func planned(s settings, log io.Writer) *progress {
 		p.plan(routingEstimate(s))
 	}
 	if s.wants(commands) {
-		for _, steps := range commandSteps(s) {
-			p.planSteps(steps)
+		p.planSteps(slices.Concat(commandSteps(s)...))
+	}
+	if s.wants(underConditions) {
+		for _, c := range conditions {
+			p.planSteps(slices.Concat(conditionSteps(s, c)...))
 		}
 	}
 	if s.wants(growth) {
@@ -67,26 +71,22 @@ func planned(s settings, log io.Writer) *progress {
 
 // compareAll runs the parts that are wanted, writes their tables, and returns
 // the outcomes of commands, with an error those before it.
-func compareAll(ctx context.Context, s settings, out io.Writer, progress *progress) ([]outcome, error) {
-	if s.wants(routing) {
-		table, err := compareRouting(ctx, s, progress)
-		if err != nil {
-			return nil, err
-		}
-		if err := writeAll(out, table); err != nil {
-			return nil, err
-		}
+func compareAll(ctx context.Context, s settings, out io.Writer, p *progress) ([]outcome, error) {
+	parts := []struct {
+		name    string
+		compare func(context.Context, settings, io.Writer, *progress) ([]outcome, error)
+	}{
+		{routing, compareRouting},
+		{commands, compareCommands},
+		{underConditions, compareConditions},
+		{growth, compareGrowth},
 	}
 	var outcomes []outcome
-	if s.wants(commands) {
-		own, err := compareCommands(ctx, s, out, progress)
-		outcomes = own
-		if err != nil {
-			return outcomes, err
+	for _, part := range parts {
+		if !s.wants(part.name) {
+			continue
 		}
-	}
-	if s.wants(growth) {
-		own, err := compareGrowth(ctx, s, out, progress)
+		own, err := part.compare(ctx, s, out, p)
 		outcomes = append(outcomes, own...)
 		if err != nil {
 			return outcomes, err

@@ -27,6 +27,8 @@ type operation struct {
 	keys  int // in one call
 	// main operations are measured more often than the others.
 	main bool
+	// apart keeps it for a condition, out of commands.
+	apart bool
 	// of returns how a client does it, or nil if it doesn't.
 	of func(client) call
 }
@@ -34,17 +36,29 @@ type operation struct {
 // operations are those that are measured, in the order of their values' sizes,
 // so that the servers are filled once for each.
 var operations = []operation{
-	getOf("get-64", 64, true),
-	setOf("set-64", 64, true),
-	{mgetID, fmt.Sprintf("MGET of %d keys, 64 B", many), 64, many, true, mget},
-	{"pipeline-get", fmt.Sprintf("Pipeline of %d GETs, 64 B", many), 64, many, true, pipeGet},
-	{"pipeline-set", fmt.Sprintf("Pipeline of %d SETs, 64 B", many), 64, many, true, pipeSet},
-	getOf("get-16", 16, false),
-	setOf("set-16", 16, false),
-	getOf("get-1k", 1<<10, false),
-	setOf("set-1k", 1<<10, false),
-	getOf("get-16k", 16<<10, false),
-	setOf("set-16k", 16<<10, false),
+	mainly(getOf("get-64", 64)),
+	mainly(setOf("set-64", 64)),
+	mainly(manyOf(mgetID, "MGET of %d keys", mget)),
+	mainly(manyOf("pipeline-get", "Pipeline of %d GETs", pipeGet)),
+	mainly(manyOf("pipeline-set", "Pipeline of %d SETs", pipeSet)),
+	getOf("get-16", 16),
+	setOf("set-16", 16),
+	getOf("get-1k", 1<<10),
+	setOf("set-1k", 1<<10),
+	getOf("get-16k", 16<<10),
+	setOf("set-16k", 16<<10),
+	apart(getOf("get-1m", mib)),
+	apart(setOf("set-1m", mib)),
+}
+
+func mainly(op operation) operation {
+	op.main = true
+	return op
+}
+
+func apart(op operation) operation {
+	op.apart = true
+	return op
 }
 
 // operationOf returns the one that is called id, which must be there.
@@ -62,22 +76,28 @@ func (op operation) keysFor(keys []string) []string {
 	return keys[:min(len(keys), held/op.size)]
 }
 
-func getOf(id string, size int, main bool) operation {
-	return operation{id, "GET, " + bytesText(size), size, 1, main, func(c client) call {
-		return func(keys []string, _ []byte) error {
-			value, err := c.Get(keys[0])
+func getOf(id string, size int) operation {
+	return operation{id: id, title: "GET, " + bytesText(size), size: size, keys: 1, of: func(c client) call {
+		return func(keys []string, value []byte) error {
+			got, err := c.Get(keys[0])
 			if err != nil {
 				return err
 			}
-			return checkSize(keys[0], value, size)
+			return checkSize(keys[0], got, len(value))
 		}
 	}}
 }
 
-func setOf(id string, size int, main bool) operation {
-	return operation{id, "SET, " + bytesText(size), size, 1, main, func(c client) call {
+func setOf(id string, size int) operation {
+	return operation{id: id, title: "SET, " + bytesText(size), size: size, keys: 1, of: func(c client) call {
 		return func(keys []string, value []byte) error { return c.Set(keys[0], value) }
 	}}
+}
+
+// manyOf is an operation with many keys.
+func manyOf(id, title string, of func(client) call) operation {
+	const size = 64
+	return operation{id: id, title: fmt.Sprintf(title, many) + ", " + bytesText(size), size: size, keys: many, of: of}
 }
 
 func mget(c client) call {
@@ -140,7 +160,10 @@ func checkSizes(keys []string, values [][]byte, size int) error {
 
 // bytesText is a size as people write it.
 func bytesText(n int) string {
-	if n >= 1<<10 {
+	switch {
+	case n >= mib:
+		return fmt.Sprintf("%d MiB", n/mib)
+	case n >= 1<<10:
 		return fmt.Sprintf("%d KiB", n>>10)
 	}
 	return fmt.Sprintf("%d B", n)

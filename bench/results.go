@@ -24,6 +24,7 @@ type document struct {
 // resultEntry is one client in one step.
 type resultEntry struct {
 	Part       string                     `json:"part"`
+	Condition  string                     `json:"condition,omitempty"`
 	Operation  string                     `json:"operation"`
 	ValueBytes int                        `json:"value_bytes"`
 	KeysInCall int                        `json:"keys_in_call"`
@@ -70,12 +71,14 @@ func entries(o outcome) []resultEntry {
 		samples := o.samples[i]
 		failed, _ := failedIn(samples)
 		e := resultEntry{
-			Part: o.part, Operation: o.op.id, ValueBytes: o.op.size, KeysInCall: o.op.keys, Goroutines: o.callers, Nodes: o.nodes,
+			Part: o.part, Condition: o.condition.id, Operation: o.op.id, ValueBytes: o.op.size, KeysInCall: o.op.keys, Goroutines: o.callers, Nodes: o.nodes,
 			Keys: o.keys, Client: k.id, Name: k.name, Rounds: o.rounds, Failed: failed,
 			Measures: make(map[string]spread), Ratios: make(map[string]ratiosToClients),
 		}
 		for _, m := range measures {
-			e.Measures[m.id] = spread(m.summary(samples))
+			if s := m.summary(samples); finite(s) {
+				e.Measures[m.id] = spread(s)
+			}
 		}
 		for _, id := range rivals {
 			if base := o.of(id); base != nil {
@@ -97,8 +100,8 @@ func ratiosTo(samples, base []sample) ratiosToClients {
 	return ratios
 }
 
-// finite reports whether s can stand in JSON: what is measured in ticks, or is
-// nothing at all, may be zero in the base.
+// finite reports whether s is of numbers: not every load tells everything, and what
+// is measured in ticks, or is nothing at all, may be zero in a ratio's base.
 func finite(s stats.Summary) bool {
 	const most = 1e300
 	return s.Low < most && s.Median < most && s.High < most // false for NaN too

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"time"
 
@@ -148,8 +149,9 @@ func routingEstimate(s settings) time.Duration {
 	return time.Duration(len(s.nodes)*(s.rounds+1)*s.routingKeys) * perKey
 }
 
-// compareRouting measures the look-up of keys at each number of nodes.
-func compareRouting(ctx context.Context, s settings, progress *progress) (*report.Table, error) {
+// compareRouting measures the look-up of keys at each number of nodes, and writes
+// a table. It has no outcomes, which are of commands.
+func compareRouting(ctx context.Context, s settings, out io.Writer, progress *progress) ([]outcome, error) {
 	keys := randomKeys(s.routingKeys)
 	table := &report.Table{
 		Title:  "Key to node",
@@ -164,7 +166,7 @@ func compareRouting(ctx context.Context, s settings, progress *progress) (*repor
 		}
 		progress.finish(routingEstimate(s) / time.Duration(len(s.nodes)))
 	}
-	return table, nil
+	return nil, writeAll(out, table)
 }
 
 // routeAmong adds the rows for one number of nodes.

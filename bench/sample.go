@@ -11,7 +11,7 @@ import (
 // sample is what one slice of one entrant came to, for each operation.
 type sample struct {
 	time   float64 // in ns, of the whole slice: by the clock, however many goroutines
-	cpu    float64 // in ns, of this process alone; 0 where the system doesn't tell
+	cpu    float64 // in ns, of this process alone; 0 where the system doesn't tell, NaN if calls were not all that it did
 	allocs float64
 
 	// The rest is of loads on servers only.

@@ -22,10 +22,13 @@ type settings struct {
 	commandKeys int
 	only        []string // parts' names, or empty for all
 	operations  []string // identifiers, or empty for all
+	conditions  []string // identifiers, or empty for all
 	clients     []string // identifiers, or empty for all
 	json        string   // a file, or empty
 	svg         string   // a folder, or empty
 	profile     string   // where a CPU profile goes, or empty
+
+	conditionGoroutines []int
 }
 
 // The parts of a run.
@@ -33,6 +36,8 @@ const (
 	routing  = "routing"
 	commands = "commands"
 	growth   = "growth"
+
+	underConditions = "conditions"
 )
 
 // wants reports whether a part is to run.
@@ -65,7 +70,7 @@ func (s settings) roundsOf(op operation, callers int) int {
 // chosen reports whether one is in a list, of which the empty one has all.
 func chosen(list []string, one string) bool { return len(list) == 0 || slices.Contains(list, one) }
 
-// quick are the settings of a run that is over in some two minutes.
+// quick are the settings of a run that is over in some three minutes.
 var quick = map[string]string{
 	"rounds": "3", "time": "50ms", "goroutines": "1,8,64,512", "nodes": "3,100", "routing-keys": "200000",
 }
@@ -76,10 +81,12 @@ func parseSettings(args []string, w io.Writer) (settings, error) {
 		goroutines:  []int{1, 2, 4, 8, 16, 64, 512, 4096},
 		nodes:       []int{3, 10, 100, 1000},
 		growthNodes: []int{3, 10, 30},
+
+		conditionGoroutines: []int{8, 64, 512},
 	}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(w)
-	hurry := flags.Bool("quick", false, "measure less, in some two minutes")
+	hurry := flags.Bool("quick", false, "measure less, in some three minutes")
 	s.define(flags)
 	if err := flags.Parse(args); err != nil {
 		return settings{}, err
@@ -102,11 +109,15 @@ func (s *settings) define(flags *flag.FlagSet) {
 	flags.Func("goroutines", "numbers of goroutines that call (default 1,2,4,8,16,64,512,4096)", intoNumbers(&s.goroutines))
 	flags.Func("nodes", "numbers of nodes that keys are looked up among (default 3,10,100,1000)", intoNumbers(&s.nodes))
 	flags.Func("growth-nodes", "numbers of servers whose cost is compared (default 3,10,30)", intoNumbers(&s.growthNodes))
+	flags.Func("condition-goroutines", "numbers of goroutines that call under conditions (default 8,64,512)",
+		intoNumbers(&s.conditionGoroutines))
 	flags.IntVar(&s.routingKeys, "routing-keys", 1_000_000, "keys that are looked up")
 	flags.IntVar(&s.commandKeys, "command-keys", 100_000, "keys on the servers")
 	flags.Func("only", "measure only these parts: "+strings.Join(partNames(), ", "), intoNames(&s.only, partNames()))
-	flags.Func("operations", "measure only these operations, as part of commands: "+strings.Join(operationNames(), ", "),
-		intoNames(&s.operations, operationNames()))
+	flags.Func("operations", "measure only these operations, as part of commands and conditions: "+
+		strings.Join(operationNames(), ", "), intoNames(&s.operations, operationNames()))
+	flags.Func("conditions", "measure only under these conditions: "+strings.Join(conditionNames(), ", "),
+		intoNames(&s.conditions, conditionNames()))
 	flags.Func("clients", "compare only these clients: "+strings.Join(clientNames(), ", "), intoNames(&s.clients, clientNames()))
 	flags.StringVar(&s.json, "json", "", "write what was measured of commands, as JSON, to this file")
 	flags.StringVar(&s.svg, "svg", "", "write charts of throughput and p99, as SVG, to this folder")
@@ -141,12 +152,20 @@ func (s settings) check() error {
 	return nil
 }
 
-func partNames() []string { return []string{routing, commands, growth} }
+func partNames() []string { return []string{routing, commands, underConditions, growth} }
 
 func operationNames() []string {
 	var names []string
 	for _, op := range operations {
 		names = append(names, op.id)
+	}
+	return names
+}
+
+func conditionNames() []string {
+	var names []string
+	for _, c := range conditions {
+		names = append(names, c.id)
 	}
 	return names
 }

@@ -16,7 +16,7 @@ var compared = []string{"github.com/gomodule/redigo", "github.com/redis/go-redis
 
 // leftOut says which of the clients that were wanted could not be compared.
 func leftOut(s settings) []string {
-	if proxyInstalled() || !chosen(s.clients, proxyID) || !s.wants(commands) && !s.wants(growth) {
+	if proxyInstalled() || !chosen(s.clients, proxyID) || !s.wants(commands) && !s.wants(underConditions) && !s.wants(growth) {
 		return nil
 	}
 	return []string{kindOf(proxyID).name + ", which is not installed (nutcracker)"}

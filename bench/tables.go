@@ -24,9 +24,18 @@ func figureCells(samples, base []sample) []string {
 		report.Figure(rate.median(samples)), ratioCell(rate, samples, base),
 		report.Figure(p50.median(samples)), report.Figure(p99.median(samples)), report.Figure(p999.median(samples)),
 		report.Count(allocated.median(samples)),
-		report.Figure(clientCPU.median(samples)), ratioCell(clientCPU, samples, base),
+		figureCell(clientCPU, samples), ratioCell(clientCPU, samples, base),
 		report.Figure(serversCPU.median(samples)),
 	}
+}
+
+// figureCell writes a figure, if it was measured.
+func figureCell(m measure, samples []sample) string {
+	s := m.summary(samples)
+	if !finite(s) {
+		return none
+	}
+	return report.Figure(s.Median)
 }
 
 // ratioCell writes a ratio, if there is something to compare.
@@ -34,7 +43,11 @@ func ratioCell(m measure, samples, base []sample) string {
 	if samples == nil || base == nil {
 		return none
 	}
-	return report.Ratio(m.ratio(samples, base))
+	s := m.ratio(samples, base)
+	if !finite(s) {
+		return none
+	}
+	return report.Ratio(s)
 }
 
 // commandTable has a row for each client and number of goroutines. All outcomes
@@ -42,11 +55,11 @@ func ratioCell(m measure, samples, base []sample) string {
 func commandTable(outcomes []outcome) *report.Table {
 	st := outcomes[0].step
 	table := &report.Table{
-		Title:  st.op.title,
+		Title:  st.title(),
 		Header: append([]string{"client", "goroutines"}, figureColumns...),
 		Remark: fmt.Sprintf("%d servers on this machine, %d keys, %d rounds for each client, of %v; with many "+
-			"goroutines they are longer and may be fewer. An operation is one call.%s",
-			st.nodes, st.keys, st.rounds, st.slice, failures(outcomes)),
+			"goroutines they are longer and may be fewer. An operation is one call.%s%s",
+			st.nodes, st.keys, st.rounds, st.slice, st.condition.remark, failures(outcomes)),
 	}
 	for _, o := range outcomes {
 		addRows(table, o, o.callers)
@@ -117,9 +130,9 @@ func subject(o outcome) (name string, samples []sample) {
 }
 
 // summaryTable sets the cluster against each rival and against the best of them.
-func summaryTable(outcomes []outcome) *report.Table {
+func summaryTable(title string, outcomes []outcome) *report.Table {
 	table := &report.Table{
-		Title: "The cluster against the others",
+		Title: title,
 		Header: []string{
 			"operation", "goroutines", "call", "ops/s × Ring", "× rueidis", "× plain", "× the best",
 			"p99 ÷ Ring", "÷ rueidis", "÷ plain", "client CPU ÷ Ring", "÷ rueidis", "÷ plain",
@@ -131,7 +144,7 @@ func summaryTable(outcomes []outcome) *report.Table {
 		if samples == nil {
 			continue
 		}
-		row := []string{o.op.title, fmt.Sprint(o.callers), name}
+		row := []string{o.title(), fmt.Sprint(o.callers), name}
 		row = append(row, againstRivals(rate, o, samples)...)
 		row = append(row, againstBest(o, samples))
 		row = append(row, againstRivals(p99, o, samples)...)

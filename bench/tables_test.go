@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -75,7 +76,7 @@ func TestFailedCallsAreTold(t *testing.T) {
 
 func TestTheSummarySetsTheClusterAgainstEachAndAgainstTheBest(t *testing.T) {
 	rates := map[string]float64{plainID: 1000, ringID: 800, rueidisID: 2000, doerID: 4000, routedID: 1}
-	table := summaryTable([]outcome{outcomeOf("get-64", 64, rates)})
+	table := summaryTable("", []outcome{outcomeOf("get-64", 64, rates)})
 	row := cells(t, table, "GET, 64 B", "64", "Do")
 	assert.Equal(t, []string{"5.00 (5.00–5.00)", "2.00 (2.00–2.00)", "4.00 (4.00–4.00)", "2.00 (2.00–2.00)"}, row[3:7])
 	assert.Equal(t, []string{"0.20 (0.20–0.20)", "0.50 (0.50–0.50)", "0.25 (0.25–0.25)"}, row[7:10], "p99")
@@ -83,7 +84,7 @@ func TestTheSummarySetsTheClusterAgainstEachAndAgainstTheBest(t *testing.T) {
 }
 
 func TestTheSummaryTakesGetWhereDoCannot(t *testing.T) {
-	table := summaryTable([]outcome{
+	table := summaryTable("", []outcome{
 		outcomeOf("pipeline-get", 1, map[string]float64{plainID: 1000, routedID: 2000}),
 		outcomeOf("pipeline-get", 8, map[string]float64{plainID: 1000}),
 		outcomeOf("pipeline-get", 16, map[string]float64{routedID: 1000}),
@@ -120,6 +121,30 @@ func TestTheFileHoldsMeasuresAndRatios(t *testing.T) {
 	assert.InDelta(t, 3, e.Ratios[plainID]["ops_per_second"].Median, 1e-6)
 	assert.NotContains(t, e.Ratios[plainID], "servers_cpu_us_per_op")
 	assert.NotContains(t, e.Ratios, ringID)
+}
+
+func TestWhatIsNotMeasuredIsNotTold(t *testing.T) {
+	o := outcomeOf("get-64", 8, map[string]float64{plainID: 1000, doerID: 3000})
+	o.condition = conditionOf("busy")
+	for _, samples := range o.samples {
+		for i := range samples {
+			samples[i].cpu = math.NaN()
+		}
+	}
+	table := commandTable([]outcome{o})
+	assert.Equal(t, "GET, 64 B, while all processors compute", table.Title)
+	assert.Contains(t, table.Remark, "hash without a pause")
+	row := cells(t, table, "fluster Do", "8")
+	assert.Equal(t, []string{none, none}, row[8:10])
+	row = cells(t, summaryTable("", []outcome{o}), table.Title, "8", "Do")
+	assert.Equal(t, "3.00 (3.00–3.00)", row[5])
+	assert.Equal(t, none, row[12])
+
+	e := entries(o)[1]
+	assert.Equal(t, "busy", e.Condition)
+	assert.Contains(t, e.Measures, "ops_per_second")
+	assert.NotContains(t, e.Measures, "client_cpu_us_per_op")
+	assert.NotContains(t, e.Ratios[plainID], "client_cpu_us_per_op")
 }
 
 func TestChartsAreOfCommandsAlone(t *testing.T) {
