@@ -126,8 +126,9 @@ func TestRow14AReplyThatTrickles(t *testing.T) {
 	})
 	t.Run("shared", func(t *testing.T) {
 		r := beginTrial(t, 14, "a reply trickles, a byte in 10 ms: shared connections", "toxiproxy slicer")
-		// Who has not been sent when the connection breaks begins anew: he dials first.
-		run(r, builders[1], 32, 3*r.limit+100*time.Millisecond, func(key, value string) error {
+		// Who has not been sent when the connection breaks is tried again, twice at most, and
+		// dials first. Greetings trickle, too.
+		run(r, builders[1], 32, 5*r.limit+100*time.Millisecond, func(key, value string) error {
 			_, err := r.Do(t.Context(), "GETSET", key, value)
 			return err
 		})

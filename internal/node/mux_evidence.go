@@ -10,6 +10,7 @@ func (c *conn) judgeShared(ctx context.Context, cmd string, err error) {
 // stallEvidence is what a stall says of the node: as many time-outs as calls that
 // it made fail, each as if over a connection of its own.
 func (m *mux) stallEvidence(f finding, err error, calls int) {
+	m.node.shared.pace.forget()
 	over, cancel := context.WithCancel(context.Background())
 	cancel()
 	for range min(calls, maxStalled) - 1 {

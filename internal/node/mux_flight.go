@@ -65,10 +65,18 @@ func (p *pace) note(took int64) {
 	p.quickest.Store(took)
 }
 
+// forget is for when flights have got no answer: calls are not to wait for such.
+func (p *pace) forget() {
+	p.usual.Store(0)
+	p.quickest.Store(0)
+}
+
 // flights returns how many there may be at once, while so many calls are under way.
 func (p *pace) flights(calls uint64) int {
 	quickest := p.quickest.Load()
 	switch {
+	case quickest == 0: // none is known to have been answered
+		return mostFlights
 	case calls <= fewCalls:
 		return 2
 	case p.usual.Load() > slowdown*quickest:
