@@ -19,7 +19,13 @@ const patience = 30 * time.Second
 // nodeOf returns a node of a fake server, whose calls share a connection from now on.
 func nodeOf(t *testing.T, f *redistest.Fake, options string) *Node {
 	t.Helper()
-	e, err := ParseURL("redis://" + f.Addr() + options)
+	return nodeAt(t, f.Addr(), options)
+}
+
+// nodeAt is nodeOf for any server.
+func nodeAt(t *testing.T, addr, options string) *Node {
+	t.Helper()
+	e, err := ParseURL("redis://" + addr + options)
 	require.NoError(t, err)
 	p := e.NewPool()
 	require.True(t, Claim(p))
