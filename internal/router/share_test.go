@@ -2,6 +2,7 @@ package router_test
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redisfluster/fluster/internal/node"
+	"github.com/redisfluster/fluster/internal/router"
 )
 
 // Do shares nothing.
@@ -23,13 +25,45 @@ type sharing struct {
 	lettered
 	nodes []*node.Node
 	on    atomic.Bool
+	long  atomic.Int64 // calls that were not begun by Begin
+	shift atomic.Int64 // keys are at home so many nodes later
+	out   atomic.Bool  // all nodes are
 }
 
 func (s *sharing) Do(ctx context.Context, n int, cmd string, args []any) (any, bool, error) {
+	s.long.Add(1)
 	if !s.on.Load() {
 		return nil, false, nil
 	}
 	return s.nodes[n].Do(ctx, cmd, args)
+}
+
+// View is that of this moment.
+func (s *sharing) View() router.View { return shifted{s.lettered, int(s.shift.Load()), s.out.Load()} }
+
+// shifted is the view of a lettered cluster of which the letters stand for other nodes, or
+// of which no node lives.
+type shifted struct {
+	lettered
+	by  int
+	out bool
+}
+
+var errAllOut = errors.New("no node lives")
+
+func (s shifted) Locate(key string) (int, error) {
+	if s.out {
+		return 0, errAllOut
+	}
+	n, err := s.lettered.Locate(key)
+	return (n + s.by) % s.Len(), err
+}
+
+func (s shifted) Live() ([]int, error) {
+	if s.out {
+		return nil, errAllOut
+	}
+	return s.lettered.Live()
 }
 
 // paths are the two ways that a lone call can go: over a connection of a pool, or
