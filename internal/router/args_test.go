@@ -17,6 +17,12 @@ type fickle struct{ times int }
 
 func (a *fickle) RedisArg() any { a.times++; return fmt.Sprint("answer ", a.times) }
 
+// roaming is a key that counts how often it was asked what it is, and is on another node
+// each time.
+type roaming struct{ times int }
+
+func (k *roaming) RedisArg() any { k.times++; return []string{"", "a", "b", "c", "d"}[k.times] }
+
 // alarm is an argument that panics.
 type alarm struct{}
 
