@@ -62,7 +62,7 @@ func (p *pace) note(took int64) {
 	if took > quickest && quickest > 0 {
 		took = quickest + quickest/512 + 1 // it is forgotten, slowly
 	}
-	p.quickest.Store(took)
+	p.quickest.Store(max(took, 1))
 }
 
 // forget is for when flights have got no answer: calls are not to wait for such.
@@ -74,13 +74,14 @@ func (p *pace) forget() {
 // flights returns how many there may be at once, while so many calls are under way.
 func (p *pace) flights(calls uint64) int {
 	quickest := p.quickest.Load()
+	far := int(min(quickest/int64(flightGap), mostFlights))
 	switch {
 	case quickest == 0: // none is known to have been answered
 		return mostFlights
 	case calls <= fewCalls:
-		return 2
+		return max(far, 2)
 	case p.usual.Load() > slowdown*quickest:
 		return 1
 	}
-	return int(min(max(quickest/int64(flightGap), 1), mostFlights))
+	return max(far, 1)
 }

@@ -18,10 +18,10 @@ import (
 	"github.com/redisfluster/fluster/internal/redistest"
 )
 
-// crowd is batches that go over one shared connection. Each of their commands pushes
+// throng is batches that go over one shared connection. Each of their commands pushes
 // its own number, which begins with 1, to a list, so that a reply is that number if all
 // came in the order in which they were enlisted.
-type crowd struct {
+type throng struct {
 	*Node
 	fake     *redistest.Fake
 	mux      *mux
@@ -35,10 +35,10 @@ const perBatch = 4
 
 // crowded has batches fill the room of a shared connection whose server hangs. Some of
 // them are written, some have gathered, and none waits in line.
-func crowded(t *testing.T, options string) *crowd {
+func crowded(t *testing.T, options string) *throng {
 	t.Helper()
 	f := redistest.NewFake(t)
-	c := &crowd{Node: nodeOf(t, f, options), fake: f}
+	c := &throng{Node: nodeOf(t, f, options), fake: f}
 	c.mux = c.shared.mux.Load()
 	redistest.WaitFor(t, patience, func() bool { return c.mux.flying() == flying{} }, "the first call is over")
 	c.shared.pace.usual.Store(1)
@@ -62,7 +62,7 @@ func crowded(t *testing.T, options string) *crowd {
 }
 
 // enlist enlists one more batch.
-func (c *crowd) enlist(t *testing.T) *Batch {
+func (c *throng) enlist(t *testing.T) *Batch {
 	t.Helper()
 	b := NewBatch()
 	for range perBatch {
@@ -80,10 +80,10 @@ func (c *crowd) enlist(t *testing.T) *Batch {
 }
 
 // value is what the n-th command pushes.
-func (c *crowd) value(n int) string { return fmt.Sprintf("%d:%s", n, strings.Repeat("x", 15<<10)) }
+func (c *throng) value(n int) string { return fmt.Sprintf("%d:%s", n, strings.Repeat("x", 15<<10)) }
 
 // numbers returns those of the commands of the i-th batch.
-func (c *crowd) numbers(i int) []int {
+func (c *throng) numbers(i int) []int {
 	numbers := make([]int, perBatch)
 	for k := range numbers {
 		numbers[k] = i*perBatch + k + 1
@@ -91,27 +91,27 @@ func (c *crowd) numbers(i int) []int {
 	return numbers
 }
 
-func (c *crowd) flushing() bool {
+func (c *throng) flushing() bool {
 	c.mux.mu.Lock()
 	defer c.mux.mu.Unlock()
 	return c.mux.flushing
 }
 
-func (c *crowd) full() bool {
+func (c *throng) full() bool {
 	c.mux.mu.Lock()
 	defer c.mux.mu.Unlock()
 	return c.mux.fullLocked()
 }
 
 // inLine returns how many wait for room.
-func (c *crowd) inLine() int {
+func (c *throng) inLine() int {
 	c.mux.mu.Lock()
 	defer c.mux.mu.Unlock()
 	return len(c.mux.waiting)
 }
 
 // written returns how many of the batches have left.
-func (c *crowd) written() (batches int) {
+func (c *throng) written() (batches int) {
 	c.mux.mu.Lock()
 	defer c.mux.mu.Unlock()
 	bytes := c.mux.flights.unread
@@ -122,7 +122,7 @@ func (c *crowd) written() (batches int) {
 }
 
 // line enlists so many batches, for which there is no room.
-func (c *crowd) line(t *testing.T, batches int) {
+func (c *throng) line(t *testing.T, batches int) {
 	t.Helper()
 	gathered, _, flights := c.look()
 	was := c.inLine()
@@ -136,7 +136,7 @@ func (c *crowd) line(t *testing.T, batches int) {
 }
 
 // results waits for the end of the i-th batch.
-func (c *crowd) results(t *testing.T, i int) (replies []int, errs []error) {
+func (c *throng) results(t *testing.T, i int) (replies []int, errs []error) {
 	t.Helper()
 	b := c.batches[i]
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -150,7 +150,7 @@ func (c *crowd) results(t *testing.T, i int) (replies []int, errs []error) {
 }
 
 // requireReplies checks that every batch is answered, in order.
-func (c *crowd) requireReplies(t *testing.T) {
+func (c *throng) requireReplies(t *testing.T) {
 	t.Helper()
 	for i := range c.batches {
 		replies, errs := c.results(t, i)
@@ -164,7 +164,7 @@ func (c *crowd) requireReplies(t *testing.T) {
 
 // requireFailure checks that the batches that were written may have been executed, and
 // that all others, in line or not, cannot.
-func (c *crowd) requireFailure(t *testing.T, written int, cause error) {
+func (c *throng) requireFailure(t *testing.T, written int, cause error) {
 	t.Helper()
 	require.Positive(t, written)
 	require.Less(t, written, len(c.batches))
@@ -226,7 +226,7 @@ func TestALineOfBatchesIsLetInLittleByLittle(t *testing.T) {
 
 // callInLine has a call wait in line behind all that do, and returns what waits for its
 // reply.
-func (c *crowd) callInLine(ctx context.Context, t *testing.T) (wait func() (int, error)) {
+func (c *throng) callInLine(ctx context.Context, t *testing.T) (wait func() (int, error)) {
 	t.Helper()
 	was := c.inLine()
 	var reply int
