@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -23,8 +25,10 @@ import (
 // A simulation is a fleet in fake time: whole clusters, over redigo's connections
 // and pipes, to fake servers. It runs in a bubble.
 type simulation struct {
+	begun   time.Time
 	servers []*redistest.Fake
 	clients []*simulatedClient
+	homes   []string // of the keys that are asked for
 }
 
 // simulatedClient is one process of the fleet.
@@ -51,28 +55,40 @@ type builtOnce struct{ ring.Ring }
 func (b builtOnce) Build([]ring.Node) (ring.Ring, error) { return b.Ring, nil }
 
 func newSimulation(t *testing.T, nodes, clients int, cfg health.Config) *simulation {
-	s := &simulation{}
+	s := &simulation{begun: time.Now()}
 	members := make([]ring.Node, nodes)
 	for i := range nodes {
 		s.servers = append(s.servers, redistest.NewPipeFake(t))
-		members[i].Name = fmt.Sprintf("node-%03d", i)
+		members[i].Name = nameOfSim(i)
 	}
 	layout, err := ring.Balanced{}.Build(members)
 	require.NoError(t, err)
-	for range clients {
-		s.clients = append(s.clients, s.newClient(t, members, builtOnce{layout}, cfg))
+	for i := range clients {
+		var p ring.Placement = builtOnce{layout}
+		order := rand.Perm(nodes)
+		if i%16 == 0 { // some lay out for themselves, from a list in their own order
+			p = ring.Balanced{}
+		} else {
+			slices.Sort(order)
+		}
+		s.clients = append(s.clients, s.newClient(t, order, p, cfg))
 	}
+	_, s.homes = s.clients[0].placed()
 	return s
 }
 
-func (s *simulation) newClient(t *testing.T, members []ring.Node, p ring.Placement, cfg health.Config) *simulatedClient {
-	c := &simulatedClient{cut: make([]atomic.Bool, len(members)), since: make(map[string]time.Time)}
-	nodes := make([]fluster.Node, len(members))
-	for i, m := range members {
-		nodes[i] = fluster.Node{Name: m.Name, Addr: m.Name, Pool: &redis.Pool{
+func nameOfSim(node int) string { return fmt.Sprintf("node-%03d", node) }
+
+// newClient makes a client of all nodes, listed in that order.
+func (s *simulation) newClient(t *testing.T, order []int, p ring.Placement, cfg health.Config) *simulatedClient {
+	c := &simulatedClient{cut: make([]atomic.Bool, len(order)), since: make(map[string]time.Time)}
+	nodes := make([]fluster.Node, len(order))
+	for i, node := range order {
+		name, dial := nameOfSim(node), redis.DialContextFunc(s.dialer(c, node))
+		nodes[i] = fluster.Node{Name: name, Addr: name, Pool: &redis.Pool{
 			MaxIdle: 2,
 			DialContext: func(ctx context.Context) (redis.Conn, error) {
-				return redis.DialContext(ctx, "tcp", m.Name, redis.DialContextFunc(s.dialer(c, i)),
+				return redis.DialContext(ctx, "tcp", name, dial,
 					redis.DialConnectTimeout(time.Second), redis.DialReadTimeout(time.Second), redis.DialWriteTimeout(time.Second))
 			},
 		}}
@@ -143,32 +159,43 @@ func (s *simulation) probes() (n uint64) {
 	return n
 }
 
-// assertOnePlacement checks that clients who see the same nodes live place alike.
-func (s *simulation) assertOnePlacement(t *testing.T, keys []string) {
+// assertOnePlacement checks that clients who see the same nodes live place alike, and
+// that all have the keys of nodes that they see live at their homes. It returns who is
+// where, by what is seen.
+func (s *simulation) assertOnePlacement(t *testing.T) (places map[string][]string) {
 	t.Helper()
-	places := make(map[string][]string)
+	places = make(map[string][]string)
 	for _, c := range s.clients {
-		view, placed := c.placed(keys)
+		view, placed := c.placed()
 		if before, ok := places[view]; ok {
 			require.Equal(t, before, placed, "at %v", time.Now())
+			continue
 		}
 		places[view] = placed
+		for i, home := range s.homes {
+			if strings.Contains(view, home) {
+				require.Equal(t, home, placed[i], "at %v", time.Now())
+			}
+		}
 	}
+	return places
 }
 
-// placed returns which nodes are live and the nodes of keys then.
-func (c *simulatedClient) placed(keys []string) (view string, nodes []string) {
+// placed returns which nodes are live, and the nodes of some keys then.
+func (c *simulatedClient) placed() (view string, nodes []string) {
 	for {
 		live, changed, _ := c.Live()
 		nodes = nil
-		for _, key := range keys {
-			n, _ := c.Locate(key)
+		for key := range 50 {
+			n, _ := c.Locate(fmt.Sprint("key:", key))
 			nodes = append(nodes, n.Name)
 		}
 		select {
 		case <-changed:
 		default:
-			return fmt.Sprint(live), nodes
+			names := strings.Fields(strings.Trim(fmt.Sprint(live), "[]"))
+			slices.Sort(names)
+			return strings.Join(names, " "), nodes
 		}
 	}
 }
