@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -17,8 +18,9 @@ type mute struct {
 }
 
 // startMute starts one on a free port; whoever does closes it.
-func startMute() (*mute, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func startMute(ctx context.Context) (*mute, error) {
+	var cfg net.ListenConfig
+	l, err := cfg.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}

@@ -38,7 +38,7 @@ func TestARowThatNobodyKnowsIsRefused(t *testing.T) {
 }
 
 func TestAMuteServerRunsAnINCRAndHangsUp(t *testing.T) {
-	m, err := startMute()
+	m, err := startMute(t.Context())
 	require.NoError(t, err)
 	defer m.Close()
 	conn, err := redis.Dial("tcp", m.Addr().String())

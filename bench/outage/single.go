@@ -99,7 +99,7 @@ func (c *contestant) place(ctx context.Context, n int) (homes [][]string, err er
 
 // loseReply returns how often a call runs whose reply never comes.
 func loseReply(ctx context.Context, k kind, s setting) (float64, error) {
-	m, err := startMute()
+	m, err := startMute(ctx)
 	if err != nil {
 		return 0, err
 	}
