@@ -236,7 +236,7 @@ func TestIdleClusterFindsADeadNodeWithinTwoSeconds(t *testing.T) {
 }
 
 func TestTheCallAfterAFailedOneGetsALivingNode(t *testing.T) {
-	f := startFleet(t, 3, quick, fluster.Config{})
+	f := startFleet(t, 3, quick, fluster.Config{Health: health.Config{Interval: time.Minute}}) // no probe is to know first
 	key := keyOf(t, f.FlusterCluster, "b")
 	_, err := do(f.FlusterCluster, key, "INCR")
 	require.NoError(t, err)

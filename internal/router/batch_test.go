@@ -128,7 +128,9 @@ func TestAFrozenNodeHoldsUpNoOtherOfAPipeline(t *testing.T) {
 	for range 50 {
 		_, err := c.Receive()
 		require.Error(t, err)
-		require.True(t, node.MaybeExecuted(err), "%v", err)
+		sent := f[1].Received("INCR") > 0 // on a busy machine the batch may have passed a connection by
+		require.Equal(t, sent, node.MaybeExecuted(err), "%v", err)
+		require.Equal(t, !sent, node.SafeToRetry(err), "%v", err)
 	}
 	f[1].Resume()
 }

@@ -189,15 +189,24 @@ func (l *leg) write(conn redis.Conn, tasks []task) (sent int, err error) {
 func (l *leg) receive(conn redis.Conn, t *task, whole bool) (any, error) {
 	switch {
 	case t.waits:
-		return redis.DoContext(conn, node.WithReadLimit(l.span.waits, t.limit), t.cmd, t.args...)
+		return received(redis.DoContext(conn, node.WithReadLimit(l.span.waits, t.limit), t.cmd, t.args...))
 	case t.limited && whole:
-		return redis.DoWithTimeout(conn, t.limit, t.cmd, t.args...)
+		return received(redis.DoWithTimeout(conn, t.limit, t.cmd, t.args...))
 	case t.limited:
 		return redis.ReceiveWithTimeout(conn, t.limit)
 	case whole:
-		return conn.Do(t.cmd, t.args...)
+		return received(conn.Do(t.cmd, t.args...))
 	}
 	return conn.Receive()
+}
+
+// received is what a Receive would have returned where a Do did: of a reply that is an
+// error, the error only.
+func received(value any, err error) (any, error) {
+	if _, refused := value.(redis.Error); refused {
+		value = nil
+	}
+	return value, err
 }
 
 // note keeps track of what the connection is held for.
