@@ -16,6 +16,11 @@ const (
 	// processors that calls wait for. There a second flush would make batches smaller,
 	// and nothing faster.
 	slowdown = 4
+	// slowFlight is how long one takes where processors are busy, and maxApartNow how
+	// many calls are under way at most that are better off apart then: every hand-over
+	// takes its time, and a caller with a connection to himself has none.
+	slowFlight  = 5 * time.Millisecond
+	maxApartNow = 8
 	// fewCalls are so few that they would stand still together.
 	fewCalls = 4
 )
@@ -63,6 +68,12 @@ func (p *pace) note(took int64) {
 		took = quickest + quickest/512 + 1 // it is forgotten, slowly
 	}
 	p.quickest.Store(max(took, 1))
+}
+
+// dragged reports a flight that took so long although the server answers quickly that this
+// process must have been what was slow: its processors are busy with something else.
+func (p *pace) dragged(took int64) bool {
+	return took >= int64(slowFlight) && took > 20*p.quickest.Load()
 }
 
 // forget is for when flights have got no answer: calls are not to wait for such.

@@ -4,14 +4,17 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/gomodule/redigo/redis"
 )
 
-// laneAhead is how much of a reply a lane reads at once.
-const laneAhead = 4 << 10
+const (
+	laneAhead = 4 << 10  // how much of a reply a lane reads at once
+	laneRoom  = 32 << 10 // how large a buffer for commands it keeps at most
+)
 
 // lane is a connection for one caller of Do at a time, while so few are under way
 // that sharing one would only cost a wake-up. It does what one of the pool would do,
@@ -72,7 +75,7 @@ func (s *lanes) mayOpen() bool {
 }
 
 // doAlone runs a command over a lane; over the pool's connections if there is none.
-func (n *Node) doAlone(ctx context.Context, cmd string, args []any) (any, error) {
+func (n *Node) doAlone(ctx context.Context, size int, cmd string, args []any) (any, error) {
 	l, err := n.borrowLane(ctx)
 	if err != nil {
 		return nil, err
@@ -80,6 +83,7 @@ func (n *Node) doAlone(ctx context.Context, cmd string, args []any) (any, error)
 	if l == nil {
 		return n.doPooled(ctx, cmd, args)
 	}
+	l.out = slices.Grow(l.out[:0], size+len(cmd)+2*headerRoom)
 	reply, err := l.do(ctx, cmd, args)
 	n.giveLaneBack(l)
 	return reply, err
@@ -185,7 +189,7 @@ func (l *lane) exchange(cmd string, args []any) (any, error) {
 	if _, err := l.guard.Write(l.out); err != nil {
 		return nil, err
 	}
-	if cap(l.out) > modestBuffer {
+	if cap(l.out) > laneRoom {
 		l.out = nil
 	}
 	if err := l.limitRead(); err != nil {

@@ -114,7 +114,11 @@ func (m *mux) tellLocked() {
 // arriveLocked counts out the flushes that are answered.
 func (m *mux) arriveLocked() {
 	for f, ok := m.flights.land(m.answered); ok; f, ok = m.flights.land(m.answered) {
-		m.node.shared.pace.note(m.moved.Load() - f.begun)
+		took := m.moved.Load() - f.begun
+		if m.node.shared.pace.dragged(took) && m.woken+m.calls-m.answered <= maxApartNow {
+			m.node.shared.part(apartFor)
+		}
+		m.node.shared.pace.note(took)
 	}
 }
 

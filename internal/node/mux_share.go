@@ -15,8 +15,8 @@ const (
 	maxSharedArgs = 256      // arguments, whose replies may come to as many
 
 	// crowd is how many calls under way at once are better off sharing a connection:
-	// for fewer, one for each costs a wake-up less. What counts is whether calls are
-	// mostly that many: the warmth at which they share, and the highest.
+	// for fewer, one for each costs a wake-up less. What counts is whether they mostly
+	// are that many: the warmth at which they share, and the highest.
 	crowd   = 3
 	warm    = 64
 	warmest = 128
@@ -119,11 +119,10 @@ func (n *Node) doCounted(ctx context.Context, size int, cmd string, args []any) 
 	case n.standing.Load().refusal() != nil: // looked at again: Close looks the other way round
 		return n.doPooled(ctx, cmd, args)
 	case n.shared.parted():
-		return n.doPooled(ctx, cmd, args)
 	case n.shared.warmth.Load() >= warm, n.shared.under.Load() > maxLanes:
 		return n.doShared(ctx, size, cmd, args)
 	}
-	return n.doAlone(ctx, cmd, args)
+	return n.doAlone(ctx, size, cmd, args)
 }
 
 // enter counts a call.
@@ -140,7 +139,7 @@ func (s *sharing) enter() {
 func (s *sharing) keepWarm(under, answered uint64) {
 	n := int32(min(answered, warmest))
 	if under+answered >= crowd {
-		s.warmUp(2 * n)
+		s.warmUp(n)
 	} else {
 		s.coolDown(n)
 	}
@@ -165,7 +164,7 @@ func (s *sharing) exit() {
 	}
 }
 
-// parted reports whether a call is to take a connection of the pool.
+// parted reports whether a call is to have a connection to itself.
 func (s *sharing) parted() bool {
 	if s.apart.Load() > 0 && s.under.Load() <= maxApart {
 		s.apart.Add(-1)
