@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strings"
 	"slices"
 	"testing"
 	"time"
@@ -41,6 +42,7 @@ type trial struct {
 	t     *testing.T
 	said  ledger
 	watch *redistest.Stopwatch
+	limit time.Duration // each time-out of pools from URLs; as quick's if zero
 }
 
 // beginTrial begins a row. Call it first of all in a test.
@@ -83,7 +85,7 @@ func (r *trial) fleet(n int, builder string, cfg fluster.Config, args ...string)
 	return f
 }
 
-// nodes returns a node for each server, with time-outs of 200 ms.
+// nodes returns a node for each server, with time-outs of 200 ms if r has none of its own.
 func (r *trial) nodes(servers []*redistest.Server, builder string) []fluster.Node {
 	r.t.Helper()
 	nodes := nodesOf(servers, quick)
@@ -91,7 +93,11 @@ func (r *trial) nodes(servers []*redistest.Server, builder string) []fluster.Nod
 		return nodes
 	}
 	for i, s := range servers {
-		node, err := fluster.ParseNode(fmt.Sprintf("redis://:%s@%s?name=%s&%s", s.Password(), s.Addr(), nodeName(i), briefly))
+		options := briefly
+		if r.limit > 0 {
+			options = strings.ReplaceAll(briefly, "200ms", r.limit.String())
+		}
+		node, err := fluster.ParseNode(fmt.Sprintf("redis://:%s@%s?name=%s&%s", s.Password(), s.Addr(), nodeName(i), options))
 		require.NoError(r.t, err)
 		nodes[i] = node
 	}
