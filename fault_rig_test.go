@@ -6,8 +6,8 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"strings"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
