@@ -28,6 +28,7 @@ const (
 )
 
 var faults = []fault{
+	{name: "nothing, for 2 s", last: outage, inject: nothing},
 	{name: "kill -9, restart after 2 s", last: outage, inject: kill},
 	{name: "SHUTDOWN, restart after 2 s", last: outage, inject: shutdown},
 	{name: "SIGSTOP, SIGCONT after 2 s", last: outage, inject: freeze},

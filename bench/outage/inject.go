@@ -41,6 +41,9 @@ func undo(s *redisserver.Server, cmd string, args ...any) heal {
 	}
 }
 
+// nothing shows what the machine does to calls by itself.
+func nothing(context.Context, *redisserver.Server) (heal, error) { return nil, nil }
+
 func kill(_ context.Context, s *redisserver.Server) (heal, error) {
 	s.Kill()
 	return s.Restart, nil

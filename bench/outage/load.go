@@ -85,11 +85,13 @@ func (l *load) note(at time.Time, took time.Duration, err error) {
 	}
 }
 
-// begin forgets what became of the calls so far.
-func (l *load) begin() {
+// begin forgets what became of the calls so far, and returns it.
+func (l *load) begin() record {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	before := l.record
 	l.record = record{}
+	return before
 }
 
 // rest keeps the callers from calling until resume, after they have all called at

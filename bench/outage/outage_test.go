@@ -28,6 +28,7 @@ func TestEveryClientGetsTheFaultAndIsCounted(t *testing.T) {
 		o := res.Rounds[0]
 		assert.Greater(t, o.Calls, callers, "%s, %s", res.Client, res.Setting)
 		assert.Positive(t, o.Longest)
+		assert.Positive(t, o.Before)
 		assert.Positive(t, o.Home)
 	}
 }

@@ -27,6 +27,7 @@ type contestant struct {
 type outcome struct {
 	Calls, Lost int
 	Missed      int           // calls lost or late, and those that were due while one took so long
+	Before      time.Duration // of the longest call before the fault: what the machine does
 	Longest     time.Duration // of any call
 	Trouble     time.Duration // until the last call ended that failed or was late; zero if none was
 	Home        time.Duration // from the fault's end until its keys were there again; negative if they never were
@@ -116,7 +117,7 @@ func (f fault) happen(ctx context.Context, settings []setting) ([]*contestant, e
 // notes what it cost.
 func (c *contestant) suffer(ctx context.Context, f fault) error {
 	_ = sleep(ctx, warm+c.turn) // strike says so if ctx has ended
-	begun, ended, err := c.strike(ctx, f)
+	before, begun, ended, err := c.strike(ctx, f)
 	home := time.Duration(0)
 	if err == nil {
 		home, err = awaitHome(ctx, f.hit(c.servers))
@@ -125,7 +126,7 @@ func (c *contestant) suffer(ctx context.Context, f fault) error {
 	if err != nil {
 		return fmt.Errorf("%s, %s: %w", c.kind.Name, c.setting.Name, err)
 	}
-	c.outcome = outcome{Calls: r.calls, Lost: r.lost, Missed: r.missed, Longest: r.longest, Home: home}
+	c.outcome = outcome{Calls: r.calls, Lost: r.lost, Missed: r.missed, Before: before, Longest: r.longest, Home: home}
 	if r.example != nil {
 		c.outcome.Example = r.example.Error()
 	}
@@ -139,16 +140,16 @@ func (c *contestant) suffer(ctx context.Context, f fault) error {
 	return err
 }
 
-// strike lets the fault happen and end, and returns when.
-func (c *contestant) strike(ctx context.Context, f fault) (begun, ended time.Time, err error) {
+// strike lets the fault happen and end, and returns when, and how long calls took before.
+func (c *contestant) strike(ctx context.Context, f fault) (before time.Duration, begun, ended time.Time, err error) {
 	if f.idle {
 		resume := c.load.rest()
 		defer resume()
 	}
-	c.load.begin()
+	before = c.load.begin().longest
 	begun = time.Now()
 	err = f.inflict(ctx, f.hit(c.servers))
-	return begun, time.Now(), err
+	return before, begun, time.Now(), err
 }
 
 // tooLong is how long a client gets to come back.

@@ -160,8 +160,9 @@ func (f finding) cell() string {
 func (r *run) details() report.Table {
 	t := report.Table{
 		Title:  "The same, with the least and the most of all rounds",
-		Header: []string{"fault", "setting", "client", "calls"},
-		Remark: "*Ran again* is how many calls the servers ran more than once, in all rounds.",
+		Header: []string{"fault", "setting", "client", "calls", "longest before"},
+		Remark: "*Longest before* is of the calls before the fault, and tells how busy the machine was with other things. " +
+			"*Ran again* is how many calls the servers ran more than once, in all rounds.",
 	}
 	for _, c := range columns {
 		t.Header = append(t.Header, c.title)
@@ -179,8 +180,9 @@ func (r result) detail() []string {
 		calls += o.Calls
 		again += o.Again
 	}
+	before := column{of: func(o outcome) float64 { return float64(o.Before) }, write: span}
 	cells := []string{r.Fault, r.Setting, r.Client, fmt.Sprint(calls / len(r.Rounds))}
-	for _, c := range columns {
+	for _, c := range append([]column{before}, columns...) {
 		xs := c.figures(r)
 		cell := c.write(stats.Summarize(xs).Median)
 		if least, most := c.write(slices.Min(xs)), c.write(slices.Max(xs)); least != most {
