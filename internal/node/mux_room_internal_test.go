@@ -278,6 +278,40 @@ func TestNobodyWhoComesLaterGoesBeforeABatchInLine(t *testing.T) {
 	assert.Equal(t, len(all), c.fake.Executed("RPUSH"))
 }
 
+// While somebody stands in line there may be some room, which is meant for one who was let
+// in and has not come yet. It is for nobody who comes later.
+func TestNobodyGoesBeforeTheLineThoughThereIsRoom(t *testing.T) {
+	redistest.NoLeaks(t)
+	f := redistest.NewFake(t)
+	n := nodeOf(t, f, unlimited)
+	c := &throng{Node: n, fake: f, mux: n.shared.mux.Load()}
+	redistest.WaitFor(t, patience, func() bool { return c.mux.flying() == flying{} }, "the first call is over")
+	absent := &muxWaiter{size: maxGathered, ready: make(chan struct{})}
+	c.mux.mu.Lock()
+	c.mux.waiting = append(c.mux.waiting, absent)
+	c.mux.mu.Unlock()
+	c.enlist(t)
+	c.mux.mu.Lock()
+	c.mux.admitLocked()
+	c.mux.mu.Unlock()
+	require.True(t, absent.in)
+	require.False(t, c.full())
+	require.Equal(t, 1, c.inLine(), "there is no room for more than one")
+
+	c.line(t, 2)
+	_, begun := c.Begin(t.Context(), "RPUSH", []any{"log", c.value(0)})
+	assert.False(t, begun)
+	wait := c.callInLine(t.Context(), t)
+	assert.Zero(t, f.Received("RPUSH"))
+	c.mux.mu.Lock()
+	c.mux.giveUpLocked(absent)
+	c.mux.mu.Unlock()
+	reply, err := wait()
+	require.NoError(t, err)
+	assert.Equal(t, c.commands+1, reply, "the call came last")
+	c.requireReplies(t)
+}
+
 func TestACallThatLeavesTheLineIsNotExecutedAndHoldsUpNoBatch(t *testing.T) {
 	redistest.NoLeaks(t)
 	c := crowded(t, unlimited)
@@ -489,6 +523,7 @@ func TestAStalledServerFailsBatchesInLineHonestly(t *testing.T) {
 	var late interface{ Timeout() bool }
 	require.ErrorAs(t, errs[0], &late)
 	assert.True(t, late.Timeout(), "%v", errs[0])
+	assert.Equal(t, mostFlights, c.shared.pace.flights(1000), "nobody waits for its answer any more")
 }
 
 // Whoever renders an error reads a batch's commands, at a time when they may just be put
