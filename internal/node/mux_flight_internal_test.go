@@ -170,6 +170,16 @@ func TestTheQuickestFlightIsForgottenSlowly(t *testing.T) {
 	assert.Equal(t, int64(time.Millisecond), p.quickest.Load(), "a quicker one counts at once")
 }
 
+func TestFlightsThatGotNoAnswerAreNotWaitedFor(t *testing.T) {
+	p := noted(100, 30*time.Microsecond, time.Millisecond)
+	require.Equal(t, 1, p.flights(1000))
+	p.forget()
+	assert.Equal(t, mostFlights, p.flights(1000))
+	assert.Equal(t, mostFlights, p.flights(1))
+	p.note(int64(30 * time.Microsecond))
+	assert.Equal(t, 1, p.flights(1000), "one that was answered is known again")
+}
+
 // flying is what stands between the callers of a shared connection and its server.
 type flying struct {
 	calls   uint64
@@ -184,7 +194,7 @@ func (m *mux) flying() flying {
 }
 
 // Of calls that begin one after the other while nothing is answered, the first two leave
-// at once. What becomes of the others depends on how long the way is.
+// at once. Whether the others do depends on how long the way is.
 func TestCallsLeaveBeforeOthersAreAnsweredWhereTheWayIsLong(t *testing.T) {
 	const calls = 40
 	for name, tc := range map[string]struct {
@@ -193,16 +203,26 @@ func TestCallsLeaveBeforeOthersAreAnsweredWhereTheWayIsLong(t *testing.T) {
 	}{
 		"a long way": {5 * time.Millisecond, 5 * time.Millisecond, []flying{
 			{1, 1, false}, {2, 2, false}, {3, 3, false}, {4, 4, false}, {5, 5, false}, {6, 6, false},
-			{7, 7, false}, {8, 8, false}, {9, 9, false}, {10, 10, false}, {11, 11, false}, {12, 12, false},
-			{13, 13, false}, {14, 14, false}, {15, 15, false}, {16, 16, false}, {17, 16, true}, {18, 16, true},
+			{7, 7, false}, {8, 8, false}, {9, 9, false}, {10, 10, false}, {11, 11, false},
+			{12, 12, false}, {13, 13, false}, {14, 14, false}, {15, 15, false}, {16, 16, false},
+			{17, 16, true}, {18, 16, true},
 		}},
 		"some way": {250 * time.Microsecond, 250 * time.Microsecond, []flying{
-			{1, 1, false}, {2, 2, false}, {3, 3, false}, {4, 4, false}, {5, 5, false}, {6, 5, true}, {7, 5, true},
+			{1, 1, false}, {2, 2, false}, {3, 3, false}, {4, 4, false}, {5, 5, false}, {6, 5, true},
+		}},
+		"nothing is known": {0, 0, []flying{
+			{1, 1, false}, {2, 2, false}, {3, 3, false}, {4, 4, false}, {5, 5, false}, {6, 6, false},
+			{7, 7, false}, {8, 8, false}, {9, 9, false}, {10, 10, false}, {11, 11, false},
+			{12, 12, false}, {13, 13, false}, {14, 14, false}, {15, 15, false}, {16, 16, false},
+			{17, 16, true},
 		}},
 		"next door": {30 * time.Microsecond, 30 * time.Microsecond, []flying{
 			{1, 1, false}, {2, 2, false}, {3, 2, true}, {4, 2, true}, {5, 2, true}, {6, 2, true},
 		}},
-		"slow processors": {21 * time.Millisecond, 5 * time.Millisecond, []flying{
+		"slow processors": {time.Millisecond, 30 * time.Microsecond, []flying{
+			{1, 1, false}, {2, 2, false}, {3, 2, true}, {4, 2, true}, {5, 2, true}, {6, 2, true},
+		}},
+		"slow processors and a long way": {21 * time.Millisecond, 5 * time.Millisecond, []flying{
 			{1, 1, false}, {2, 2, false}, {3, 3, false}, {4, 4, false}, {5, 4, true}, {6, 4, true},
 		}},
 	} {
