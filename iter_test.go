@@ -27,7 +27,7 @@ func walk(t *testing.T, c *fluster.FlusterCluster, n int) []string {
 }
 
 func TestIterVisitsEachLiveNodeOnceARound(t *testing.T) {
-	f := startFleet(t, 3, quick, fluster.Config{})
+	f := startFleet(t, 3, unhurried, fluster.Config{})
 	names := walk(t, f.FlusterCluster, 16)
 	require.Len(t, names, 16)
 	for i := range 16 - 3 {
@@ -36,7 +36,7 @@ func TestIterVisitsEachLiveNodeOnceARound(t *testing.T) {
 }
 
 func TestWalksAreIndependentAndBeginAtDifferentNodes(t *testing.T) {
-	f := startFleet(t, 3, quick, fluster.Config{})
+	f := startFleet(t, 3, unhurried, fluster.Config{})
 	first := make(map[string]int)
 	for range 30 {
 		first[walk(t, f.FlusterCluster, 1)[0]]++
@@ -56,7 +56,7 @@ func TestWalksAreIndependentAndBeginAtDifferentNodes(t *testing.T) {
 }
 
 func TestIterSkipsAPenalizedNodeAndTakesItUpAgain(t *testing.T) {
-	f := startFleet(t, 3, quick, fluster.Config{})
+	f := startFleet(t, 3, unhurried, fluster.Config{})
 	step, stepsOfB := 0, []int(nil)
 	for node, err := range f.Iter(t.Context()) {
 		require.NoError(t, err)
@@ -92,7 +92,7 @@ func firstAfter(steps []int, after int) int {
 }
 
 func TestIterEndsWithOneErrorWhenTheLastNodeDies(t *testing.T) {
-	f := startFleet(t, 3, quick, fluster.Config{})
+	f := startFleet(t, 3, unhurried, fluster.Config{})
 	steps, errs := 0, 0
 	for _, err := range f.Iter(t.Context()) {
 		if err != nil {
@@ -112,7 +112,7 @@ func TestIterEndsWithOneErrorWhenTheLastNodeDies(t *testing.T) {
 }
 
 func TestWalksEndWithTheirContext(t *testing.T) {
-	f := startFleet(t, 3, quick, fluster.Config{})
+	f := startFleet(t, 3, unhurried, fluster.Config{})
 	for name, begin := range map[string]func(context.Context) func(func(fluster.Node, error) bool){
 		"Iter":   func(ctx context.Context) func(func(fluster.Node, error) bool) { return f.Iter(ctx) },
 		"Rounds": func(ctx context.Context) func(func(fluster.Node, error) bool) { return f.Rounds(ctx, 1000) },
@@ -134,7 +134,7 @@ func TestWalksEndWithTheirContext(t *testing.T) {
 }
 
 func TestRoundsVisitEachLiveNodeOnceAPass(t *testing.T) {
-	f := startFleet(t, 3, quick, fluster.Config{})
+	f := startFleet(t, 3, unhurried, fluster.Config{})
 	for _, tt := range []struct{ rounds, want int }{{4, 12}, {1, 3}, {0, 0}, {-1, 0}} {
 		visits := make(map[string]int)
 		total := 0
@@ -151,7 +151,7 @@ func TestRoundsVisitEachLiveNodeOnceAPass(t *testing.T) {
 }
 
 func TestRoundsEndAlthoughTheNodeTheyBeganAtDies(t *testing.T) {
-	f := startFleet(t, 3, quick, fluster.Config{})
+	f := startFleet(t, 3, unhurried, fluster.Config{})
 	var visited []string
 	for node, err := range f.Rounds(t.Context(), 3) {
 		require.NoError(t, err)
@@ -166,7 +166,7 @@ func TestRoundsEndAlthoughTheNodeTheyBeganAtDies(t *testing.T) {
 }
 
 func TestRoundsSkipANodePenalizedDuringThePass(t *testing.T) {
-	f := startFleet(t, 3, quick, fluster.Config{})
+	f := startFleet(t, 3, unhurried, fluster.Config{})
 	var visited []string
 	for node, err := range f.Rounds(t.Context(), 1) {
 		require.NoError(t, err)
@@ -181,7 +181,7 @@ func TestRoundsSkipANodePenalizedDuringThePass(t *testing.T) {
 }
 
 func TestRoundsSayWhenNoNodeLives(t *testing.T) {
-	f := startFleet(t, 2, quick, fluster.Config{})
+	f := startFleet(t, 2, unhurried, fluster.Config{})
 	killAll(t, f)
 	errs := 0
 	for _, err := range f.Rounds(t.Context(), 5) {
@@ -192,7 +192,7 @@ func TestRoundsSayWhenNoNodeLives(t *testing.T) {
 }
 
 func TestWorkersDrainEveryNodesQueue(t *testing.T) {
-	f := startFleet(t, 3, quick, fluster.Config{})
+	f := startFleet(t, 3, unhurried, fluster.Config{})
 	pushed := make(map[string]bool)
 	for i, s := range f.servers {
 		for j := range 100 {

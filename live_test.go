@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redisfluster/fluster/fluster"
+	"github.com/redisfluster/fluster/health"
 )
 
 // awaitChange waits until a channel of Live's is closed.
@@ -21,7 +22,7 @@ func awaitChange(t *testing.T, changed <-chan struct{}) {
 }
 
 func TestLiveTellsWhenOthersLive(t *testing.T) {
-	f := startFleet(t, 2, quick, fluster.Config{})
+	f := startFleet(t, 2, unhurried, fluster.Config{Health: health.Config{Timeout: patient}})
 	nodes, changed, err := f.Live()
 	require.NoError(t, err)
 	require.Len(t, nodes, 2)

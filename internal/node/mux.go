@@ -69,7 +69,8 @@ type mux struct {
 	slow      int    // yields in a row that took long
 	flights   flights
 	roomy     int          // flushes in a row that were small for their buffer
-	waiting   []*muxWaiter // callers who wait for room, in order
+	waiting   []*muxWaiter // callers and batches that wait for room, in order
+	promised  int          // bytes of callers who were let in and have not come
 	retired   bool         // takes no new calls
 	held      bool         // has retired because it was held up
 	readErr   error        // why the reader has ended
@@ -214,7 +215,9 @@ func (m *mux) add(ctx context.Context, o *muxOp, size int, cmd string, args []an
 	m.mu.Lock()
 	if m.fullLocked() || len(m.waiting) > 0 {
 		if err := m.awaitRoomLocked(ctx, size); err != nil {
+			turn := m.leadLocked() // a batch may have come in
 			m.mu.Unlock()
+			m.flushApart(turn)
 			return m.node.error(cmd, err, false)
 		}
 	}
@@ -249,12 +252,10 @@ func (m *mux) enqueueAndUnlock(o *muxOp, cmd string, args []any) {
 	turn := m.leadLocked()
 	small := m.flights.unread+len(m.gathered) <= ownWrite
 	m.mu.Unlock()
-	switch {
-	case turn == 0:
-	case small:
+	if small {
 		m.flush(turn)
-	default:
-		go m.flush(turn)
+	} else {
+		m.flushApart(turn)
 	}
 }
 
@@ -304,8 +305,10 @@ func (m *mux) retire() {
 	m.retired = true
 	m.over.Store(true)
 	m.admitLocked()
+	turn := m.leadLocked()
 	idle := m.calls == m.answered
 	m.mu.Unlock()
+	m.flushApart(turn)
 	if idle {
 		m.conn.sever(errStale)
 	}

@@ -218,12 +218,10 @@ func (m *mux) absorbLocked(b *Batch) {
 // a node.
 func Launch(batches []*Batch) {
 	for _, b := range batches {
-		switch {
-		case b.turn == 0:
-		case b.inline:
+		if b.inline {
 			b.mux.flush(b.turn)
-		default:
-			go b.mux.flush(b.turn)
+		} else {
+			b.mux.flushApart(b.turn)
 		}
 	}
 }

@@ -13,14 +13,22 @@ import (
 // processors are busy, the last of those need not wait for it: he takes the turn over.
 func (m *mux) leadLocked() (turn uint64) {
 	complete := m.slow > 0 && m.returning == 0 && !m.handing.Load()
-	switch {
-	case m.yielding && complete:
-	case m.flushing || len(m.gathered) == 0 || m.flights.n > 0 && m.flights.n >= m.node.shared.pace.flights(m.calls-m.answered) || m.writeErr != nil:
+	takesOver := m.yielding && complete
+	if !takesOver && !m.mayFlushLocked() {
 		return 0
 	}
 	m.flushing, m.yielding = true, !complete && (m.calls-m.answered > 1 || m.woken > 1)
 	m.turn++
 	return m.turn
+}
+
+// mayFlushLocked reports that something has gathered, that nobody is about to flush it, and
+// that one more flush may be unanswered.
+func (m *mux) mayFlushLocked() bool {
+	if len(m.gathered) == 0 || m.flushing || m.writeErr != nil || m.readErr != nil {
+		return false
+	}
+	return m.flights.n == 0 || m.flights.n < m.node.shared.pace.flights(m.calls-m.answered)
 }
 
 // flush writes what has gathered, and goes on while more does.
@@ -29,6 +37,13 @@ func (m *mux) flush(turn uint64) {
 		out := m.takeOff()
 		err := m.write(out)
 		turn = m.landed(out, err)
+	}
+}
+
+// flushApart is flush for who must not wait for a socket.
+func (m *mux) flushApart(turn uint64) {
+	if turn != 0 {
+		go m.flush(turn)
 	}
 }
 

@@ -15,35 +15,35 @@ type muxWaiter struct {
 
 // fullLocked reports that callers are to wait before they add more.
 func (m *mux) fullLocked() bool {
-	return len(m.gathered) >= maxGathered || m.calls-m.answered >= maxUnanswered
+	return len(m.gathered)+m.promised >= maxGathered || m.calls-m.answered >= maxUnanswered
 }
 
 // awaitRoomLocked waits until a caller may add a command, or the connection is over,
 // and returns an error if ctx ends before. Meanwhile mu is not held.
 func (m *mux) awaitRoomLocked(ctx context.Context, size int) error {
-	for !m.over.Load() {
-		w := &muxWaiter{size: size, ready: make(chan struct{})}
-		m.waiting = append(m.waiting, w)
-		m.mu.Unlock()
-		select {
-		case <-w.ready:
-			m.mu.Lock()
-		case <-ctx.Done():
-			m.mu.Lock()
-			m.giveUpLocked(w)
-			return ctx.Err()
-		}
-		if !m.fullLocked() {
-			return nil
-		}
+	if m.over.Load() {
+		return nil
 	}
-	return nil
+	w := &muxWaiter{size: size, ready: make(chan struct{})}
+	m.waiting = append(m.waiting, w)
+	m.mu.Unlock()
+	select {
+	case <-w.ready:
+		m.mu.Lock()
+		m.promised -= size
+		return nil
+	case <-ctx.Done():
+		m.mu.Lock()
+		m.giveUpLocked(w)
+		return ctx.Err()
+	}
 }
 
-// giveUpLocked is the end of a caller who waits no more. The room that was meant for
+// giveUpLocked is the end of a caller who waits no more. The room that was promised to
 // him is the next one's.
 func (m *mux) giveUpLocked(w *muxWaiter) {
 	if w.in {
+		m.promised -= w.size
 		m.admitLocked()
 	} else if i := slices.Index(m.waiting, w); i >= 0 {
 		m.waiting = slices.Delete(m.waiting, i, i+1)
@@ -53,18 +53,16 @@ func (m *mux) giveUpLocked(w *muxWaiter) {
 // admitLocked lets in as many of those who wait as there is room for, and all once the
 // connection is over: a batch is then still answered, or fails with the rest. A caller who
 // comes in adds a command, whose flush lets in the next ones; or gives up, and does so
-// himself.
+// himself. Whoever calls it is to have what comes in flushed, if need be.
 func (m *mux) admitLocked() {
-	over := m.over.Load()
-	room, n := maxGathered-len(m.gathered), 0
-	for ; n < len(m.waiting) && (over || room > 0 && !m.fullLocked()); n++ {
+	over, n := m.over.Load(), 0
+	for ; n < len(m.waiting) && (over || !m.fullLocked()); n++ {
 		if w := m.waiting[n]; w.batch != nil {
 			m.absorbLocked(w.batch)
-			room -= len(w.batch.text)
 		} else {
 			w.in = true
+			m.promised += w.size
 			close(w.ready)
-			room -= w.size
 		}
 	}
 	m.waiting = slices.Delete(m.waiting, 0, n)

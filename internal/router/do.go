@@ -35,7 +35,7 @@ func (r *Router) Do(ctx context.Context, cmd string, args []any) (any, error) {
 			}
 		}
 	}
-	return r.do(ctx, cmd, slices.Concat(args))
+	return r.do(ctx, cmd, node.PlainArgs(slices.Concat(args))) // methods of the caller's are called once, and by nobody else
 }
 
 // begin begins a command on a node, if that can be done without waiting.
@@ -57,7 +57,7 @@ func (r *Router) retry(ctx context.Context, at int, info *command.Info, cmd stri
 	return r.try(ctx, c, &t)
 }
 
-// do runs one command of any kind.
+// do runs one command of any kind, whose arguments are plain and its own.
 func (r *Router) do(ctx context.Context, cmd string, args []any) (any, error) {
 	c := calls.Get().(*call)
 	defer c.release()
@@ -96,7 +96,6 @@ func (r *Router) fanOut(ctx context.Context, c *call) (any, error) {
 	if !c.info.Repeatable {
 		nodes = r.all()
 	}
-	c.args = node.PlainArgs(c.args) // methods of the caller's are called once, and by nobody else
 	replies := r.eachOf(nodes, func(n int) (any, error) { return r.onPart(ctx, c, n) })
 	r.scripts.see(c, replies)
 	return c.info.OneOf(replies)
@@ -198,7 +197,6 @@ func (r *Router) over(ctx context.Context, c *call, parts []part) (any, error) {
 	if r.cfg.Whole || !allowed {
 		return nil, r.crossNode(c, parts)
 	}
-	c.args = node.PlainArgs(c.args) // methods of the caller's are called once, and by nobody else
 	switch c.info.Split {
 	case command.Algebra:
 		return r.algebra(ctx, c)

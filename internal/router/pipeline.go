@@ -63,7 +63,7 @@ func (c *Conn) send(ctx context.Context, limit *time.Duration, cmd string, args 
 	if err != nil {
 		return err
 	}
-	k := call{cmd: cmd, args: args, keys: c.places[:0]}
+	k := call{cmd: cmd, args: node.PlainArgs(args), keys: c.places[:0]}
 	err = c.router.understand(ctx, &k)
 	c.places = k.keys[:0]
 	if sub != nil {
@@ -72,7 +72,6 @@ func (c *Conn) send(ctx context.Context, limit *time.Duration, cmd string, args 
 	if err == nil && isSubscribe(k.info) {
 		return c.subscribe(ctx, k)
 	}
-	k.args = node.PlainArgs(k.args)
 	c.mu.Lock()
 	c.enqueue(k, cmd, err, limit)
 	c.mu.Unlock()
