@@ -21,6 +21,8 @@ const (
 	// not answered, whether or not their callers still wait; then callers wait.
 	maxGathered   = 512 << 10
 	maxUnanswered = 64 << 10
+	// maxLined bounds the bytes of batches that wait for room, whose callers may have left.
+	maxLined = 16 << 20
 	// keptBuffer is how large a buffer may be to be used again, and modestBuffer how
 	// large it may be although what it is used for is always smaller.
 	keptBuffer   = 640 << 10
@@ -71,6 +73,7 @@ type mux struct {
 	roomy     int          // flushes in a row that were small for their buffer
 	waiting   []*muxWaiter // callers and batches that wait for room, in order
 	promised  int          // bytes of callers who were let in and have not come
+	lined     int          // bytes of batches that wait
 	retired   bool         // takes no new calls
 	held      bool         // has retired because it was held up
 	readErr   error        // why the reader has ended

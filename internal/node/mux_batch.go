@@ -140,8 +140,8 @@ func header(text []byte) (n int, rest []byte) {
 // Enlist puts the batch behind all else that goes over the node's shared connection,
 // and reports false, having done nothing, if that cannot be: the pool's connections
 // are a user's own, there is no shared one yet or none that moves, the batch is large,
-// or it would overtake the batch after, which nil is not. It does no I/O and does
-// not wait; Launch must follow.
+// too much waits already, or it would overtake the batch after, which nil is not. It
+// does no I/O and does not wait; Launch must follow.
 func (n *Node) Enlist(b, after *Batch) bool {
 	if !n.shared.possible.Load() || len(b.text) > maxBatchSize || len(b.ops) > maxBatchOps {
 		return false
@@ -189,12 +189,14 @@ func (s *sharing) mayBatch() bool {
 func (m *mux) enlist(b *Batch) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.over.Load() {
+	waits := m.fullLocked() || len(m.waiting) > 0
+	if m.over.Load() || waits && m.lined+len(b.text) > maxLined {
 		return false
 	}
 	b.mux = m
-	if m.fullLocked() || len(m.waiting) > 0 {
+	if waits {
 		m.waiting = append(m.waiting, &muxWaiter{batch: b})
+		m.lined += len(b.text)
 		return true
 	}
 	m.absorbLocked(b)

@@ -119,3 +119,32 @@ func TestACallInLineIsNotOvertakenByTheBatchesBehindIt(t *testing.T) {
 	room := maxGathered/(perBatch*15<<10) + 1 // batches
 	assert.LessOrEqual(t, reply, before+1+room*perBatch, "%d commands stood before it", before)
 }
+
+// Batches whose callers have left stay in line. So there may not be any number of them.
+func TestTheLineIsBounded(t *testing.T) {
+	redistest.NoLeaks(t)
+	f := redistest.NewFake(t)
+	n := nodeOf(t, f, "?read_timeout=0s&write_timeout=0s")
+	m := n.shared.mux.Load()
+	f.Hang()
+	value := strings.Repeat("x", 60<<10)
+	taken := 0
+	for {
+		b := NewBatch()
+		b.Add("SET", []any{"k", value})
+		if !m.enlist(b) {
+			break
+		}
+		Launch([]*Batch{b})
+		taken++
+		require.Less(t, taken, 1000)
+	}
+	assert.Greater(t, taken, (maxLined+maxGathered)/(61<<10), "there is room for so many")
+	assert.LessOrEqual(t, taken, (maxLined+2*maxGathered)/(60<<10)+mostFlights)
+	f.Resume()
+	redistest.WaitFor(t, patience, func() bool { return m.flying() == flying{} }, "all is answered")
+	m.mu.Lock()
+	assert.Zero(t, m.lined)
+	assert.Zero(t, m.promised)
+	m.mu.Unlock()
+}

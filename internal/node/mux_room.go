@@ -58,6 +58,7 @@ func (m *mux) admitLocked() {
 	over, n := m.over.Load(), 0
 	for ; n < len(m.waiting) && (over || !m.fullLocked()); n++ {
 		if w := m.waiting[n]; w.batch != nil {
+			m.lined -= len(w.batch.text)
 			m.absorbLocked(w.batch)
 		} else {
 			w.in = true
