@@ -155,7 +155,8 @@ func (s *soak) verify(early, late usage) {
 	assert.LessOrEqual(t, counted, s.acked.Load()+s.maybe.Load(), "something ran twice")
 	s.r.within(oneTry, s.byPool.get(), "a call over a pool")
 	s.r.within(3*oneTry, s.byDo.get(), "a call of Do, with two repeats")
-	s.r.within(2*oneTry, s.byPipeline.get(), "a pipeline, and its end")
+	// One pipeline may meet several of the machine's stalls: its nodes are waited for in turn.
+	s.r.within(2*oneTry+3*s.r.slack(), s.byPipeline.get(), "a pipeline, and its end")
 	assert.LessOrEqual(t, late.heap, early.heap+early.heap/2+32<<20, "memory grows")
 	assert.LessOrEqual(t, late.descriptors, 2*early.descriptors+128, "descriptors grow")
 	s.r.onlyOut(s.FlusterCluster, allNames(len(s.servers))...)

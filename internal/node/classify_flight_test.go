@@ -266,11 +266,15 @@ func TestABlockingCommandThatTimesOutIsNoEvidence(t *testing.T) {
 			eachPool(t, s.URL()+"?read_timeout=20ms", func(t *testing.T, pool *redis.Pool, _ bool) {
 				_, r := over(t, pool)
 				c := pool.Get()
+				for c.Err() != nil { // on a busy machine the dial's PING may be late, too
+					c = pool.Get()
+				}
 				defer c.Close()
+				before := len(r.classes())
 				_, err := c.Do(cmd[0].(string), cmd[1:]...)
 				require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 				assertFate(t, err, false, true)
-				assert.Equal(t, []health.Class{health.Ask}, r.classes())
+				assert.Equal(t, []health.Class{health.Ask}, r.classes()[before:])
 			})
 		})
 	}
