@@ -225,8 +225,10 @@ func (m *machine) wait(now time.Time, pause time.Duration) {
 }
 
 // capWait shortens the wait of a node that is out to what is left of limit
-// after its jitter, and reports whether it was longer.
+// after its jitter, and reports whether it was longer. Waits that follow go on from
+// there: probes that came so often must not have made them grow.
 func (m *machine) capWait(now time.Time, limit time.Duration) bool {
+	m.backoff.level = min(m.backoff.level, limit)
 	if m.due.Sub(now) <= limit {
 		return false
 	}

@@ -208,6 +208,7 @@ func (r *reference) wait(now time.Time, n *refNode) {
 	}
 	for i := range r.nodes {
 		limit := max(r.cfg.MinWait, r.cfg.Interval/2)
+		r.nodes[i].level = min(r.nodes[i].level, float64(limit))
 		if other := &r.nodes[i]; other.due.Sub(now) > limit {
 			other.due = now.Add(r.cut(limit))
 		}
