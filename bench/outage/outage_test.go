@@ -14,7 +14,7 @@ import (
 
 func needRedis(t *testing.T) {
 	if _, err := exec.LookPath("redis-server"); err != nil {
-		t.Skip("there is no redis-server")
+		t.Fatal("there is no redis-server")
 	}
 }
 
