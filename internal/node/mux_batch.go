@@ -30,6 +30,7 @@ type Batch struct {
 	news  chan struct{}                 // has room for one: ended grew
 	over  atomic.Pointer[chan struct{}] // closed when all have; nil unless asked for
 	idle  atomic.Bool                   // whoever told the last of them is done with it
+	aloft atomic.Bool                   // whoever enlisted it has yet to launch it
 
 	mux    *mux   // over which it goes; nil if it is answered otherwise
 	turn   uint64 // in which whoever enlisted it is to flush; 0 if somebody else does
@@ -43,7 +44,7 @@ func NewBatch() *Batch { return batches.Get().(*Batch) }
 
 // Release gives up a batch of which every reply was taken, for others to use.
 func (b *Batch) Release() {
-	if !b.idle.Load() || cap(b.text) > keptBuffer || cap(b.ops) > maxBatchOps {
+	if !b.idle.Load() || b.aloft.Load() || cap(b.text) > keptBuffer || cap(b.ops) > maxBatchOps {
 		return
 	}
 	select {
@@ -194,6 +195,7 @@ func (m *mux) enlist(b *Batch) bool {
 		return false
 	}
 	b.mux = m
+	b.aloft.Store(true)
 	if waits {
 		m.waiting = append(m.waiting, &muxWaiter{batch: b})
 		m.lined += len(b.text)
@@ -220,10 +222,12 @@ func (m *mux) absorbLocked(b *Batch) {
 // a node.
 func Launch(batches []*Batch) {
 	for _, b := range batches {
-		if b.inline {
-			b.mux.flush(b.turn)
+		m, turn, inline := b.mux, b.turn, b.inline
+		b.aloft.Store(false) // others may have its last reply, and give it up
+		if inline {
+			m.flush(turn)
 		} else {
-			b.mux.flushApart(b.turn)
+			m.flushApart(turn)
 		}
 	}
 }
