@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/gomodule/redigo/redis"
-	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
 	"github.com/redisfluster/fluster/internal/node"
 	"github.com/redisfluster/fluster/internal/router"
@@ -98,8 +96,8 @@ func (r *routed) shareOn(t testing.TB, n int) {
 		for range 8 {
 			wg.Go(func() {
 				for range 4 {
-					_, _, err := r.nodes[n].Do(context.Background(), "PING", nil)
-					assert.NoError(t, err)
+					// It may meet a drop that the test has had a server do before.
+					_, _, _ = r.nodes[n].Do(context.Background(), "PING", nil)
 				}
 			})
 		}
@@ -117,8 +115,7 @@ func (r *routed) sharesNow(t testing.TB, n int) bool {
 	t.Helper()
 	before, dialed := r.borrowed[n].Load(), r.pools[n].ActiveCount()
 	_, _, err := r.nodes[n].Do(context.Background(), "PING", nil)
-	require.NoError(t, err)
-	return r.borrowed[n].Load() == before && r.pools[n].ActiveCount() == dialed
+	return err == nil && r.borrowed[n].Load() == before && r.pools[n].ActiveCount() == dialed
 }
 
 // countBorrows counts how often an idle connection of a pool is borrowed.
