@@ -55,6 +55,10 @@ func (e *Endpoint) limit(ctx context.Context, cause error) (context.Context, con
 	return context.WithTimeoutCause(ctx, e.dialTimeout, cause)
 }
 
+// endOfContext is how long a context whose deadline has passed is waited for. A caller's own
+// type may never end.
+const endOfContext = 100 * time.Millisecond
+
 // whoseLimit replaces the error of a context that ended by its cause, which
 // says whether it was the caller's or the dial's own. A socket may notice that its
 // deadline has passed a little before the context does, whose deadline that is.
@@ -62,7 +66,10 @@ func whoseLimit(ctx context.Context, err error) error {
 	var late net.Error
 	deadline, limited := ctx.Deadline()
 	if limited && errors.As(err, &late) && late.Timeout() && !time.Now().Before(deadline) {
-		<-ctx.Done()
+		select {
+		case <-ctx.Done():
+		case <-time.After(endOfContext):
+		}
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

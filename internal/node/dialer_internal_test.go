@@ -30,3 +30,12 @@ func TestADialThatIsLateTellsTheLimitThoughItsContextIsLaterStill(t *testing.T) 
 		assert.Equal(t, error(own), whoseLimit(early, timeout))
 	})
 }
+
+func TestADialDoesNotWaitForAContextThatNeverEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		timeout := &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}
+		begun := time.Now()
+		assert.Equal(t, error(timeout), whoseLimit(endless{context.WithoutCancel(t.Context()), begun}, timeout))
+		assert.Equal(t, endOfContext, time.Since(begun))
+	})
+}
