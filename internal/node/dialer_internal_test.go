@@ -22,7 +22,7 @@ func (e endless) Deadline() (time.Time, bool) { return e.deadline, true }
 func TestADialThatIsLateTellsTheLimitThoughItsContextIsLaterStill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		own := &lateError{"the dial's own"}
-		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, own)
+		ctx, cancel := context.WithTimeoutCause(t.Context(), endOfContext/2, own)
 		defer cancel()
 		timeout := &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}
 		assert.Equal(t, error(timeout), whoseLimit(ctx, timeout), "it was not that limit")
