@@ -67,7 +67,7 @@ func exchange(keys []string, of poolOf, send, receive func(redis.Conn, group[*re
 func mgetFrom(keys []string, of poolOf) ([][]byte, error) {
 	values := make([][]byte, len(keys))
 	err := exchange(keys, of, func(conn redis.Conn, g group[*redis.Pool]) error {
-		return conn.Send("MGET", redis.Args{}.AddFlat(g.keys)...)
+		return conn.Send("MGET", boxed(g.keys)...)
 	}, func(conn redis.Conn, g group[*redis.Pool]) error {
 		own, err := redis.ByteSlices(conn.Receive())
 		if err != nil {
@@ -87,7 +87,7 @@ func mgetInTurn(keys []string, of poolOf) ([][]byte, error) {
 	values := make([][]byte, len(keys))
 	for _, g := range groups {
 		conn := g.node.Get()
-		own, err := redis.ByteSlices(conn.Do("MGET", redis.Args{}.AddFlat(g.keys)...))
+		own, err := redis.ByteSlices(conn.Do("MGET", boxed(g.keys)...))
 		conn.Close()
 		if err != nil {
 			return nil, err
@@ -137,4 +137,14 @@ func pipeSetIn(keys []string, value []byte, of poolOf) error {
 		}
 		return nil
 	})
+}
+
+// boxed returns keys as arguments. redis.Args.AddFlat does so by reflection, which takes
+// twice the time.
+func boxed(keys []string) []any {
+	args := make([]any, len(keys))
+	for i, key := range keys {
+		args[i] = key
+	}
+	return args
 }

@@ -56,7 +56,7 @@ func (r *routed) Set(key string, value []byte) error {
 func (r *routed) MGet(keys []string) ([][]byte, error) {
 	conn := r.cluster.Get()
 	defer conn.Close()
-	return redis.ByteSlices(conn.Do("MGET", redis.Args{}.AddFlat(keys)...))
+	return redis.ByteSlices(conn.Do("MGET", boxed(keys)...))
 }
 
 // PipeGet implements pipeliner.
@@ -129,7 +129,7 @@ func (d *doer) Set(key string, value []byte) error {
 
 // MGet implements client.
 func (d *doer) MGet(keys []string) ([][]byte, error) {
-	return redis.ByteSlices(d.cluster.Do(context.Background(), "MGET", redis.Args{}.AddFlat(keys)...))
+	return redis.ByteSlices(d.cluster.Do(context.Background(), "MGET", boxed(keys)...))
 }
 
 // Close implements client.

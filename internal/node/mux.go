@@ -112,6 +112,15 @@ const (
 
 var muxOps = sync.Pool{New: func() any { return &muxOp{ended: make(chan struct{}, 1)} }}
 
+// replies returns how many replies its caller is to get with its own and after it, if it
+// is the first that he gets.
+func (o *muxOp) replies() (n int, first bool) {
+	if o.batch == nil {
+		return 1, true
+	}
+	return len(o.batch.ops), o == &o.batch.ops[0]
+}
+
 // place is where its bytes begin among all.
 func (o *muxOp) place() uint64 {
 	if o.batch != nil {

@@ -22,6 +22,40 @@ func newBulk(n int) (room []byte, boxed any) {
 	return *header, boxSlice(header)
 }
 
+// bulks are the short strings that one caller gets, if there are several: as elements of
+// an array or as replies to a batch. Some of them share two objects, one for the slice
+// headers and one for the bytes. So whoever keeps but one of them keeps maxShelf bytes
+// and mostShelf headers, at most.
+type bulks struct {
+	more    int // that are likely to come, with the next
+	headers [][]byte
+	bytes   []byte
+}
+
+const (
+	maxShelf   = 1 << 10 // bytes
+	mostShelf  = 16      // headers
+	leastShelf = 4       // strings, for which it is worth it
+)
+
+// begin is for the next caller, who gets so many replies.
+func (s *bulks) begin(more int) { *s = bulks{more: more} }
+
+// next returns what newBulk does.
+func (s *bulks) next(n int) (room []byte, boxed any) {
+	s.more--
+	if len(s.headers) == 0 || len(s.bytes) < n {
+		if s.more+1 < leastShelf || n > maxShelf/leastShelf {
+			return newBulk(n)
+		}
+		fit := min(s.more+1, mostShelf, maxShelf/max(n, 1))
+		s.headers, s.bytes = make([][]byte, fit), make([]byte, fit*n)
+	}
+	header := &s.headers[0]
+	*header, s.headers, s.bytes = s.bytes[:n:n], s.headers[1:], s.bytes[n:]
+	return *header, boxSlice(header)
+}
+
 // slab is a slice header and the bytes that it stands for.
 type slab[A any] struct {
 	header []byte

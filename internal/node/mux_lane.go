@@ -195,6 +195,7 @@ func (l *lane) exchange(cmd string, args []any) (any, error) {
 	if err := l.limitRead(); err != nil {
 		return nil, err
 	}
+	l.replies.bulks.begin(1)
 	return l.replies.next()
 }
 

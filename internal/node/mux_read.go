@@ -12,25 +12,37 @@ import (
 // read hands replies to their callers until the connection ends.
 func (m *mux) read() {
 	for {
-		reply, err := m.replies.next()
+		o, reply, err := m.readOne()
 		if err != nil {
 			m.end(err)
 			return
 		}
-		o := m.take()
-		if o == nil {
-			m.end(&replyError{"nobody asked for it"})
-			return
-		}
 		m.node.shared.weigh(m.replies.size)
 		m.replies.size = 0
+		m.next++
 		m.done++
 		o.complete(reply, nil)
 	}
 }
 
-// take returns the call whose reply is the next. It takes all that wait at once.
-func (m *mux) take() *muxOp {
+// readOne reads a reply, and tells whose it is.
+func (m *mux) readOne() (o *muxOp, reply any, err error) {
+	if err := m.replies.await(); err != nil {
+		return nil, nil, err
+	}
+	o = m.first()
+	if o == nil {
+		return nil, nil, &replyError{"nobody asked for it"}
+	}
+	if more, begins := o.replies(); begins {
+		m.replies.bulks.begin(more)
+	}
+	reply, err = m.replies.next()
+	return o, reply, err
+}
+
+// first returns the call whose reply is the next. It takes all that wait at once.
+func (m *mux) first() *muxOp {
 	if m.next == len(m.batch) {
 		clear(m.batch)
 		m.mu.Lock()
@@ -41,9 +53,7 @@ func (m *mux) take() *muxOp {
 			return nil
 		}
 	}
-	o := m.batch[m.next]
-	m.next++
-	return o
+	return m.batch[m.next]
 }
 
 // Read reads from the socket, for the reply reader, which has then used up all it

@@ -21,6 +21,7 @@ type replyReader struct {
 	base     int // how large buf is unless a line needs more
 
 	claimed int64 // by the reply under way
+	bulks   bulks
 }
 
 func newReplyReader(src io.Reader, limit int64, buffer int) replyReader {
@@ -30,6 +31,14 @@ func newReplyReader(src io.Reader, limit int64, buffer int) replyReader {
 // ahead returns how many bytes were read that belong to no reply yet.
 func (r *replyReader) ahead() int { return r.to - r.from }
 
+// await waits for the beginning of a reply.
+func (r *replyReader) await() error {
+	if r.ahead() > 0 {
+		return nil
+	}
+	return r.fill()
+}
+
 // next returns the next reply: a string, []byte, int64, nil, []any of such, or a
 // redis.Error as a value.
 func (r *replyReader) next() (any, error) {
@@ -38,6 +47,9 @@ func (r *replyReader) next() (any, error) {
 }
 
 func (r *replyReader) value(depth int) (any, error) {
+	if n, ok := r.shortLength(); ok {
+		return r.bulk(n)
+	}
 	line, err := r.line()
 	if err != nil {
 		return nil, err
@@ -45,7 +57,11 @@ func (r *replyReader) value(depth int) (any, error) {
 	text := line[1:]
 	switch line[0] {
 	case '$':
-		return r.bulk(text)
+		n, null, err := r.length(text)
+		if err != nil || null {
+			return nil, err
+		}
+		return r.bulk(n)
 	case ':':
 		return integer(text)
 	case '*':
@@ -87,17 +103,31 @@ func integer(text []byte) (any, error) {
 	return int64(n), nil
 }
 
-// bulk returns the bulk string that follows a line with its length.
-func (r *replyReader) bulk(length []byte) (any, error) {
-	n, null, err := r.length(length)
-	if err != nil || null {
-		return nil, err
+// shortLength takes the line that most strings begin with, which is there and tells a
+// length of up to four digits, or nothing.
+func (r *replyReader) shortLength() (n int, ok bool) {
+	b := r.buf[r.from:r.to]
+	if len(b) < len("$1234\r\n") || b[0] != '$' {
+		return 0, false
 	}
+	i := 1
+	for ; i <= len("1234") && '0' <= b[i] && b[i] <= '9'; i++ {
+		n = n*10 + int(b[i]-'0')
+	}
+	if i == 1 || b[i] != '\r' || b[i+1] != '\n' {
+		return 0, false
+	}
+	r.from += i + len("\r\n")
+	return n, true
+}
+
+// bulk returns the n bytes of a bulk string, which follow.
+func (r *replyReader) bulk(n int) (any, error) {
 	if err := r.claim(int64(n)); err != nil {
 		return nil, err
 	}
 	r.size += n
-	room, boxed := newBulk(n)
+	room, boxed := r.bulks.next(n)
 	have := copy(room, r.buf[r.from:r.to])
 	r.from += have
 	if have < n {
@@ -110,6 +140,10 @@ func (r *replyReader) bulk(length []byte) (any, error) {
 
 // tail takes the end of a bulk string.
 func (r *replyReader) tail() error {
+	if b := r.buf[r.from:r.to]; len(b) >= 2 && b[0] == '\r' && b[1] == '\n' {
+		r.from += 2
+		return nil
+	}
 	for _, want := range []byte("\r\n") {
 		if r.ahead() == 0 {
 			if err := r.fill(); err != nil {
@@ -144,6 +178,7 @@ func (r *replyReader) array(length []byte, depth int) (any, error) {
 	}
 	all := make([]any, n)
 	for i := range all {
+		r.bulks.more = max(r.bulks.more, n-i)
 		if all[i], err = r.value(depth + 1); err != nil {
 			return nil, err
 		}

@@ -221,7 +221,7 @@ func (c *Conn) flush() error {
 // flushLocked gives each node what it has to do, and appends to launch the batches
 // that are to be launched once c.mu is free.
 func (c *Conn) flushLocked(launch []*node.Batch) ([]*node.Batch, error) {
-	if c.err != nil {
+	if c.err != nil || c.flushed() {
 		return launch, c.err
 	}
 	launch = c.enlist(launch)
@@ -238,6 +238,11 @@ func (c *Conn) flushLocked(launch []*node.Batch) ([]*node.Batch, error) {
 		c.leg(n).do(tasks)
 	}
 	return launch, nil
+}
+
+// flushed reports that nothing waits for Flush. The caller holds c.mu.
+func (c *Conn) flushed() bool {
+	return len(c.unsent) == 0 && (c.desk == nil || len(c.desk.touched) == 0)
 }
 
 // outfit makes what the first leg needs. The caller holds c.mu.
