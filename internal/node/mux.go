@@ -1,6 +1,7 @@
 package node
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"sync"
@@ -21,8 +22,9 @@ const (
 	// not answered, whether or not their callers still wait; then callers wait.
 	maxGathered   = 512 << 10
 	maxUnanswered = 64 << 10
-	// maxLined bounds the bytes of batches that wait for room, whose callers may have left.
-	maxLined = 16 << 20
+	// maxLined bounds the bytes of batches that wait for room. They are their callers' own, who
+	// take them out when they leave; but nobody makes one receive what he has flushed.
+	maxLined = 64 << 20
 	// keptBuffer is how large a buffer may be to be used again, and modestBuffer how
 	// large it may be although what it is used for is always smaller.
 	keptBuffer   = 640 << 10
@@ -70,14 +72,14 @@ type mux struct {
 	turn      uint64 // of those who were to flush, the last
 	slow      int    // yields in a row that took long
 	flights   flights
-	roomy     int          // flushes in a row that were small for their buffer
-	waiting   []*muxWaiter // callers and batches that wait for room, in order
-	promised  int          // bytes of callers who were let in and have not come
-	lined     int          // bytes of batches that wait
-	retired   bool         // takes no new calls
-	held      bool         // has retired because it was held up
-	readErr   error        // why the reader has ended
-	writeErr  error        // why a flush failed
+	roomy     int       // flushes in a row that were small for their buffer
+	waiting   list.List // callers (*muxWaiter) and batches (*Batch) that wait for room, in order
+	promised  int       // bytes of callers who were let in and have not come
+	lined     int       // bytes of batches that wait
+	retired   bool      // takes no new calls
+	held      bool      // has retired because it was held up
+	readErr   error     // why the reader has ended
+	writeErr  error     // why a flush failed
 
 	// Owned by the reader.
 	replies  replyReader
@@ -225,16 +227,14 @@ func (m *mux) result(ctx context.Context, o *muxOp, cmd string) (any, error) {
 // add puts a call behind all others, and flushes if nobody else is about to.
 func (m *mux) add(ctx context.Context, o *muxOp, size int, cmd string, args []any) error {
 	m.mu.Lock()
-	if m.fullLocked() || len(m.waiting) > 0 {
+	if m.fullLocked() || m.waiting.Len() > 0 {
 		if err := m.awaitRoomLocked(ctx, size); err != nil {
-			turn := m.leadLocked() // a batch may have come in
-			m.mu.Unlock()
-			m.flushApart(turn)
+			m.passOnAndUnlock()
 			return m.node.error(cmd, err, false)
 		}
 	}
 	if m.over.Load() {
-		m.mu.Unlock()
+		m.passOnAndUnlock()
 		return errMuxOver
 	}
 	m.enqueueAndUnlock(o, cmd, args)
@@ -244,7 +244,7 @@ func (m *mux) add(ctx context.Context, o *muxOp, size int, cmd string, args []an
 // begin is add for a call that is not to wait for room, and reports whether it had to.
 func (m *mux) begin(o *muxOp, cmd string, args []any) bool {
 	m.mu.Lock()
-	if m.over.Load() || m.fullLocked() || len(m.waiting) > 0 {
+	if m.over.Load() || m.fullLocked() || m.waiting.Len() > 0 {
 		m.mu.Unlock()
 		return false
 	}
@@ -311,17 +311,24 @@ func (m *mux) relieve() bool {
 	return true
 }
 
-// retire makes the connection end as soon as what is under way has been answered.
+// retire makes the connection end as soon as what is under way or in line has been
+// answered.
 func (m *mux) retire() {
 	m.mu.Lock()
 	m.retired = true
 	m.over.Store(true)
+	m.sendAwayLocked()
 	m.admitLocked()
 	turn := m.leadLocked()
-	idle := m.calls == m.answered
+	spent := m.spentLocked()
 	m.mu.Unlock()
 	m.flushApart(turn)
-	if idle {
+	if spent {
 		m.conn.sever(errStale)
 	}
+}
+
+// spentLocked reports that the connection takes no new calls, and nobody needs it any more.
+func (m *mux) spentLocked() bool {
+	return m.retired && m.calls == m.answered && m.waiting.Len() == 0
 }

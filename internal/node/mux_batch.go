@@ -1,6 +1,7 @@
 package node
 
 import (
+	"container/list"
 	"context"
 	"strconv"
 	"sync"
@@ -35,6 +36,9 @@ type Batch struct {
 	mux    *mux   // over which it goes; nil if it is answered otherwise
 	turn   uint64 // in which whoever enlisted it is to flush; 0 if somebody else does
 	inline bool   // the flush is one that does not block
+
+	place *list.Element // in the line of its mux, whose mu protects it; nil if it is not there
+	out   bool          // of the line, never to be sent; protected too
 }
 
 var batches = sync.Pool{New: func() any { return &Batch{news: make(chan struct{}, 1)} }}
@@ -56,7 +60,7 @@ func (b *Batch) Release() {
 	b.ended.Store(0)
 	b.over.Store(nil)
 	b.idle.Store(false)
-	b.mux, b.turn, b.base = nil, 0, 0
+	b.mux, b.turn, b.base, b.out = nil, 0, 0, false
 	batches.Put(b)
 }
 
@@ -190,14 +194,14 @@ func (s *sharing) mayBatch() bool {
 func (m *mux) enlist(b *Batch) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	waits := m.fullLocked() || len(m.waiting) > 0
+	waits := m.fullLocked() || m.waiting.Len() > 0
 	if m.over.Load() || waits && m.lined+len(b.text) > maxLined {
 		return false
 	}
 	b.mux = m
 	b.aloft.Store(true)
 	if waits {
-		m.waiting = append(m.waiting, &muxWaiter{batch: b})
+		b.place = m.waiting.PushBack(b)
 		m.lined += len(b.text)
 		return true
 	}
@@ -207,14 +211,17 @@ func (m *mux) enlist(b *Batch) bool {
 	return true
 }
 
-// absorbLocked puts a batch behind all else.
+// absorbLocked puts a batch behind all else. If the connection has failed, it is only to
+// fail with the rest.
 func (m *mux) absorbLocked(b *Batch) {
 	m.expectLocked(uint64(len(b.ops)))
 	b.base = m.bytes
 	for i := range b.ops {
 		m.queue = append(m.queue, &b.ops[i])
 	}
-	m.gathered = append(m.gathered, b.text...)
+	if !m.failedLocked() {
+		m.gathered = append(m.gathered, b.text...)
+	}
 	m.bytes += uint64(len(b.text))
 }
 
@@ -293,14 +300,19 @@ func (b *Batch) Wait(ctx context.Context, i int) error {
 }
 
 // Leave is for who waits for a command no more, since ctx has ended, and returns what
-// it then fails with; nil if the batch is in no node's hands. The caller's limit is
-// no evidence, but worth a look.
+// it then fails with, unless the batch is withdrawn; nil if the batch is in no node's
+// hands. The caller's limit is no evidence, but worth a look.
 func (b *Batch) Leave(ctx context.Context, name string) error {
 	if b.mux == nil {
 		return nil
 	}
 	return b.mux.leave(ctx, name)
 }
+
+// Withdraw takes the batch out of the line in which it waits to be sent, for nobody waits
+// for its replies: its commands end with cause. It reports whether it is out, so that none
+// of them was or will be executed. Later batches of the same caller are withdrawn before.
+func (b *Batch) Withdraw(cause error) bool { return b.mux != nil && b.mux.withdraw(b, cause) }
 
 // Reply returns the reply to a command that has its end. An error calls it by name,
 // and is judged within ctx.

@@ -25,7 +25,7 @@ func (m *mux) leadLocked() (turn uint64) {
 // mayFlushLocked reports that something has gathered, that nobody is about to flush it, and
 // that one more flush may be unanswered.
 func (m *mux) mayFlushLocked() bool {
-	if len(m.gathered) == 0 || m.flushing || m.writeErr != nil || m.readErr != nil {
+	if len(m.gathered) == 0 || m.flushing || m.failedLocked() {
 		return false
 	}
 	return m.flights.n == 0 || m.flights.n < m.node.shared.pace.flights(m.calls-m.answered)
@@ -97,9 +97,7 @@ func (m *mux) takeOff() []byte {
 	out := m.gathered
 	m.gathered, m.spare = m.spare[:0], nil
 	m.flights.add(flight{m.calls, m.node.clock(), len(out)})
-	if len(m.waiting) > 0 {
-		m.admitLocked()
-	}
+	m.admitLocked()
 	return out
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,26 +26,24 @@ func TestABatchThatGetsTheRoomOfACallWhichLeftIsWritten(t *testing.T) {
 	b := NewBatch()
 	b.Add("PING", nil)
 	m.mu.Lock()
-	m.waiting = []*muxWaiter{{size: maxGathered, ready: make(chan struct{})}} // as large as the room
+	place := m.waiting.PushBack(&muxWaiter{size: maxGathered, ready: make(chan struct{})}) // as large as the room
 	m.mu.Unlock()
 	require.True(t, m.enlist(b), "behind a call that waits")
 	Launch([]*Batch{b})
 	m.mu.Lock()
-	call := m.waiting[0]
 	m.admitLocked()
-	require.True(t, call.in)
-	require.Len(t, m.waiting, 1, "there was room for the call only")
-	m.giveUpLocked(call) // its context has ended
-	turn := m.leadLocked()
-	m.mu.Unlock()
-	m.flushApart(turn)
+	require.True(t, place.Value.(*muxWaiter).in)
+	require.Equal(t, 1, m.waiting.Len(), "there was room for the call only")
+	m.giveUpLocked(place) // its context has ended
+	m.passOnAndUnlock()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
 	assert.NoError(t, b.Wait(ctx, 0), "nobody writes the batch: %+v", m.flying())
 	f.Drop()
 }
 
-// The same when the connection takes no more calls.
+// The same when the connection takes no more calls: one that was let in then goes elsewhere,
+// and before that the connection does not end, though nothing is under way.
 func TestABatchThatIsLetInByTheEndOfACurrentConnectionIsWritten(t *testing.T) {
 	redistest.NoLeaks(t)
 	f := redistest.NewFake(t)
@@ -54,15 +53,18 @@ func TestABatchThatIsLetInByTheEndOfACurrentConnectionIsWritten(t *testing.T) {
 	b := NewBatch()
 	b.Add("PING", nil)
 	m.mu.Lock()
-	m.waiting = []*muxWaiter{{size: maxGathered, ready: make(chan struct{})}}
+	m.promised += maxGathered // a call is let in, and has not come yet
+	m.waiting.PushBack(&muxWaiter{size: 1, ready: make(chan struct{})})
 	m.mu.Unlock()
 	require.True(t, m.enlist(b))
 	Launch([]*Batch{b})
-	m.mu.Lock()
-	m.admitLocked() // the call is let in, and has not come yet
-	require.Len(t, m.waiting, 1)
-	m.mu.Unlock()
 	m.retire()
+	m.mu.Lock()
+	assert.Equal(t, 1, m.waiting.Len(), "another call is sent away, and the batch stays")
+	m.promised -= maxGathered // as when it comes
+	m.mu.Unlock()
+	_, err := m.do(t.Context(), 10, "PING", nil)
+	require.Equal(t, errMuxOver, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
 	assert.NoError(t, b.Wait(ctx, 0), "nobody writes the batch: %+v", m.flying())
@@ -120,7 +122,8 @@ func TestACallInLineIsNotOvertakenByTheBatchesBehindIt(t *testing.T) {
 	assert.LessOrEqual(t, reply, before+1+room*perBatch, "%d commands stood before it", before)
 }
 
-// Batches whose callers have left stay in line. So there may not be any number of them.
+// Nobody makes callers receive what they have flushed. So there may not be any number of
+// batches in line.
 func TestTheLineIsBounded(t *testing.T) {
 	redistest.NoLeaks(t)
 	f := redistest.NewFake(t)
@@ -129,16 +132,23 @@ func TestTheLineIsBounded(t *testing.T) {
 	f.Hang()
 	value := strings.Repeat("x", 60<<10)
 	taken := 0
-	for {
+	var last *Batch
+	enlist := func() bool {
 		b := NewBatch()
 		b.Add("SET", []any{"k", value})
 		if !m.enlist(b) {
-			break
+			return false
 		}
 		Launch([]*Batch{b})
-		taken++
-		require.Less(t, taken, 1000)
+		last = b
+		return true
 	}
+	for ; enlist(); taken++ {
+		require.Less(t, taken, 2000)
+	}
+	require.True(t, last.Withdraw(context.Canceled))
+	assert.True(t, enlist(), "who leaves makes room")
+	assert.False(t, enlist())
 	assert.Greater(t, taken, (maxLined+maxGathered)/(61<<10), "there is room for so many")
 	assert.LessOrEqual(t, taken, (maxLined+2*maxGathered)/(60<<10)+mostFlights)
 	f.Resume()
@@ -147,4 +157,160 @@ func TestTheLineIsBounded(t *testing.T) {
 	assert.Zero(t, m.lined)
 	assert.Zero(t, m.promised)
 	m.mu.Unlock()
+}
+
+// What is said of batches whose callers leave is true: those that are out of the line are
+// never executed, and all others are, though some of them count as sent.
+func TestABatchThatIsOutOfTheLineIsNeverExecuted(t *testing.T) {
+	redistest.NoLeaks(t)
+	c := crowded(t, unlimited)
+	c.line(t, 40)
+	ran := make(chan string, 2*c.commands)
+	c.fake.Handle(func(cmd []string) []byte {
+		if cmd[0] == "RPUSH" {
+			number, _, _ := strings.Cut(cmd[2], ":")
+			ran <- number
+		}
+		return nil
+	})
+	over := c.batches[len(c.batches)-2].Over()
+	out := make([]atomic.Bool, len(c.batches))
+	var leavers sync.WaitGroup
+	for half := range 2 {
+		leavers.Go(func() { // some while others come in
+			for i := len(c.batches) - 2; i >= 0; i -= 2 {
+				if half == 0 && i < len(c.batches)/2 {
+					c.fake.Resume()
+				}
+				if i/2%2 == half {
+					out[i].Store(c.batches[i].Withdraw(context.Canceled))
+				}
+			}
+		})
+	}
+	leavers.Wait()
+	select {
+	case <-over:
+	case <-time.After(patience):
+		assert.Fail(t, "who waits for a batch that is out waits for ever")
+	}
+	want := 0
+	for i := range c.batches {
+		_, errs := c.results(t, i)
+		for _, err := range errs {
+			assert.Equal(t, out[i].Load(), err != nil, "batch %d: %v", i, err)
+			assert.Equal(t, out[i].Load(), SafeToRetry(err), "batch %d: %v", i, err)
+			assert.False(t, MaybeExecuted(err), "batch %d: %v", i, err)
+		}
+		if !out[i].Load() {
+			want += perBatch
+		}
+	}
+	assert.Less(t, want, c.commands, "none was in line")
+	assert.True(t, out[len(out)-2].Load())
+	assert.False(t, out[0].Load(), "the first is sent")
+	assert.Equal(t, want, c.fake.Executed("RPUSH"))
+	for range want {
+		var number int
+		_, err := fmt.Sscan(<-ran, &number)
+		require.NoError(t, err)
+		assert.False(t, out[(number-1)/perBatch].Load(), "command %d was executed", number)
+	}
+	assert.Equal(t, [3]int{}, c.lineNow())
+}
+
+// lineNow returns how many wait in line, for how many bytes, and how many are promised.
+func (c *throng) lineNow() [3]int {
+	c.mux.mu.Lock()
+	defer c.mux.mu.Unlock()
+	return [3]int{c.mux.waiting.Len(), c.mux.lined, c.mux.promised}
+}
+
+// Others who left were in front of it.
+func TestABatchInLineIsSentThoughAllOthersLeave(t *testing.T) {
+	redistest.NoLeaks(t)
+	c := crowded(t, unlimited)
+	sent := len(c.batches)
+	c.line(t, 30)
+	for i, b := range c.batches[sent:] {
+		if i != 17 {
+			require.True(t, b.Withdraw(context.Canceled))
+		}
+	}
+	assert.Equal(t, 1, c.inLine())
+	c.fake.Resume()
+	replies, errs := c.results(t, sent+17)
+	assert.Equal(t, make([]error, perBatch), errs)
+	assert.Equal(t, c.numbers(sent), replies)
+	assert.Equal(t, [3]int{}, c.lineNow())
+}
+
+// What is given up is not to be flushed in one piece either.
+func TestARetiredConnectionLetsItsLineInLittleByLittle(t *testing.T) {
+	redistest.NoLeaks(t)
+	c := crowded(t, unlimited)
+	c.line(t, 100)
+	wait := c.callInLine(t.Context(), t)
+	c.line(t, 20)
+	c.mux.retire()
+	_, err := wait()
+	assert.Equal(t, errMuxOver, err, "a call goes elsewhere at once")
+	gathered, _, _ := c.look()
+	assert.Less(t, gathered, maxGathered+maxBatchSize)
+	assert.GreaterOrEqual(t, c.inLine(), 119)
+	c.fake.Resume()
+	for i := range c.batches {
+		replies, errs := c.results(t, i)
+		require.Equal(t, make([]error, perBatch), errs)
+		require.Equal(t, c.numbers(i), replies)
+		c.mux.mu.Lock()
+		gathered = len(c.mux.gathered)
+		for _, f := range c.mux.flights.all[:c.mux.flights.n] {
+			gathered = max(gathered, f.size)
+		}
+		c.mux.mu.Unlock()
+		require.Less(t, gathered, maxGathered+maxBatchSize, "after batch %d", i)
+	}
+	redistest.WaitFor(t, patience, func() bool { return c.mux.conn.Err() != nil }, "then the connection is closed")
+}
+
+// Nothing is written any more, so nothing is copied.
+func TestALineThatFailsStaysWhereItIs(t *testing.T) {
+	redistest.NoLeaks(t)
+	c := crowded(t, unlimited)
+	c.line(t, 100)
+	written := c.written()
+	c.fake.Drop()
+	c.requireFailure(t, written, nil)
+	c.mux.mu.Lock()
+	defer c.mux.mu.Unlock()
+	assert.Less(t, len(c.mux.gathered), maxGathered+maxBatchSize)
+	assert.Zero(t, c.mux.lined)
+}
+
+// Nobody else would close it.
+func TestTheLastWhoLeavesTheLineOfARetiredConnectionClosesIt(t *testing.T) {
+	redistest.NoLeaks(t)
+	f := redistest.NewFake(t)
+	n := nodeOf(t, f, unlimited)
+	m := n.shared.mux.Load()
+	redistest.WaitFor(t, patience, func() bool { return m.flying() == flying{} }, "the first call is over")
+	m.mu.Lock()
+	m.promised = maxGathered // to a call that has not come yet
+	m.mu.Unlock()
+	var all []*Batch
+	for range 3 {
+		b := NewBatch()
+		b.Add("PING", nil)
+		require.True(t, m.enlist(b))
+		all = append(all, b)
+	}
+	Launch(all)
+	m.retire()
+	for _, b := range all {
+		assert.NoError(t, m.conn.Err(), "some wait")
+		assert.True(t, b.Withdraw(context.Canceled))
+		assert.True(t, b.Withdraw(context.Canceled), "it is still out")
+	}
+	redistest.WaitFor(t, patience, func() bool { return f.Conns() == 0 || m.conn.Err() != nil }, "it is closed")
 }

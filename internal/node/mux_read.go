@@ -89,17 +89,15 @@ func (m *mux) beforeRead() (due bool) {
 	m.mu.Lock()
 	m.tellLocked()
 	m.arriveLocked()
-	if len(m.waiting) > 0 {
-		m.admitLocked()
-	}
+	m.admitLocked()
 	turn := m.leadLocked()
 	due = m.calls != m.answered
-	leave := m.retired && !due
+	spent := m.spentLocked()
 	m.mu.Unlock()
 	if turn != 0 {
 		m.flush(turn)
 	}
-	if leave {
+	if spent {
 		m.conn.sever(errStale)
 	}
 	return due

@@ -107,7 +107,7 @@ func (c *throng) full() bool {
 func (c *throng) inLine() int {
 	c.mux.mu.Lock()
 	defer c.mux.mu.Unlock()
-	return len(c.mux.waiting)
+	return c.mux.waiting.Len()
 }
 
 // written returns how many of the batches have left.
@@ -288,7 +288,7 @@ func TestNobodyGoesBeforeTheLineThoughThereIsRoom(t *testing.T) {
 	redistest.WaitFor(t, patience, func() bool { return c.mux.flying() == flying{} }, "the first call is over")
 	absent := &muxWaiter{size: maxGathered, ready: make(chan struct{})}
 	c.mux.mu.Lock()
-	c.mux.waiting = append(c.mux.waiting, absent)
+	place := c.mux.waiting.PushBack(absent)
 	c.mux.mu.Unlock()
 	c.enlist(t)
 	c.mux.mu.Lock()
@@ -304,10 +304,8 @@ func TestNobodyGoesBeforeTheLineThoughThereIsRoom(t *testing.T) {
 	wait := c.callInLine(t.Context(), t)
 	assert.Zero(t, f.Received("RPUSH"))
 	c.mux.mu.Lock()
-	c.mux.giveUpLocked(absent)
-	turn := c.mux.leadLocked() // as who gives up does
-	c.mux.mu.Unlock()
-	c.mux.flushApart(turn)
+	c.mux.giveUpLocked(place)
+	c.mux.passOnAndUnlock() // as who gives up does
 	reply, err := wait()
 	require.NoError(t, err)
 	assert.Equal(t, c.commands+1, reply, "the call came last")
@@ -348,16 +346,26 @@ func TestACallerWhoLeavesHisBatchInLineHarmsNoOther(t *testing.T) {
 	require.ErrorIs(t, <-waited, context.Canceled)
 	err := left.Leave(ctx, "RPUSH")
 	require.ErrorIs(t, err, context.Canceled)
-	assert.True(t, MaybeExecuted(err), "it is sent as soon as there is room: %v", err)
-	assert.False(t, SafeToRetry(err), "%v", err)
 	left.Release() // as one that is under way it must not be used again
 	b := NewBatch()
 	require.NotSame(t, left, b)
 	b.Add("PING", nil)
 	assert.Equal(t, 9, c.inLine())
+	require.True(t, left.Withdraw(ctx.Err()))
+	assert.Equal(t, 8, c.inLine())
+	_, err = left.Reply(ctx, 0, "RPUSH")
+	require.ErrorIs(t, err, context.Canceled)
+	assert.True(t, SafeToRetry(err), "%v", err)
+	assert.False(t, MaybeExecuted(err), "%v", err)
 	c.fake.Resume()
-	c.requireReplies(t)
-	assert.Equal(t, c.commands, c.fake.Executed("RPUSH"))
+	for i, other := range c.batches {
+		_, errs := c.results(t, i)
+		if other != left {
+			assert.Equal(t, make([]error, perBatch), errs)
+		}
+	}
+	assert.Equal(t, c.commands-perBatch, c.fake.Executed("RPUSH"))
+	assert.False(t, c.batches[0].Withdraw(ctx.Err()), "it was executed")
 }
 
 func TestWhatIsSaidOfBatchesInLineOnABrokenConnectionIsTrue(t *testing.T) {

@@ -67,6 +67,26 @@ func (d *desk) clear() {
 	desks.Put(d)
 }
 
+// under returns the batches with replies that are due, but for that of a command which was
+// popped, in the order of their last commands.
+func (d *desk) under() (batches []*node.Batch) {
+	add := func(s spot) {
+		if s.at == s.of.Len()-1 {
+			batches = append(batches, s.of.Batch)
+		}
+	}
+	for _, one := range d.queue[d.head:] {
+		if one.of != nil {
+			add(one.spot)
+			continue
+		}
+		for _, s := range one.op.from {
+			add(s)
+		}
+	}
+	return batches
+}
+
 // push puts a command behind those that are due.
 func (d *desk) push(one due) {
 	if d.head > keptQueue && d.head > len(d.queue)/2 { // a queue that never ends
@@ -124,12 +144,31 @@ func (r *Router) reply(ctx context.Context, s spot, info *command.Info) (value a
 func (d *due) asked() bool { return d.of != nil || len(d.op.parts) > 0 }
 
 // left is the error of a command that nobody waits for any more because of err: it may
-// have been executed.
+// have been executed, unless it is in line. Those behind it are withdrawn before.
 func (r *Router) left(d *due, err error) error {
 	if d.of == nil {
 		return r.unanswered(d.op, err)
 	}
-	return node.Unanswered(r.cluster.Name(d.of.node), d.info.Name, err)
+	return r.leftAt(d.spot, d.of.node, d.info.Name, err)
+}
+
+// leftAt is the error of what nobody waits for any more at a spot, or, its reply being
+// taken, at none.
+func (r *Router) leftAt(s spot, n int, name string, err error) error {
+	left := node.Unanswered(r.cluster.Name(n), name, err)
+	if s.of == nil {
+		return left
+	}
+	return s.withdrawn(left, err)
+}
+
+// withdrawn is the error of a command that nobody waits for any more because of cause: it
+// was not sent if its batch is still in line, which is then out.
+func (s spot) withdrawn(left, cause error) error {
+	if s.of.Withdraw(cause) {
+		return node.Unsent(left)
+	}
+	return left
 }
 
 // batchable reports a command that may go out with those of other callers.
@@ -280,6 +319,7 @@ func (c *Conn) gather(ctx context.Context, o *op) error {
 			return ctx.Err()
 		}
 		c.taken(s)
+		o.from[i] = spot{}
 		o.replies[i] = command.Reply{Node: c.router.cluster.Name(s.of.node), Value: value, Err: err}
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -83,7 +84,8 @@ func (c *Conn) Close() error {
 		return sub.close()
 	}
 	_, err := c.Do("")
-	for _, l := range c.giveUp(errConnClosed) {
+	legs, _ := c.giveUp(errConnClosed)
+	for _, l := range legs {
 		l.close()
 	}
 	return err
@@ -101,16 +103,18 @@ func (c *Conn) beginClose() (sub *subscription, over bool) {
 	return c.sub, c.err != nil
 }
 
-// giveUp makes the connection one of no use, and returns the legs that it had.
-func (c *Conn) giveUp(err error) map[int]*leg {
+// giveUp makes the connection one of no use, and returns the legs that it had, and the
+// batches with replies that are due.
+func (c *Conn) giveUp(err error) (legs map[int]*leg, under []*node.Batch) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.desk != nil {
+		under = c.desk.under()
 		c.desk.clear()
 	}
-	legs := c.legs
+	legs = c.legs
 	c.err, c.legs, c.sub, c.desk = err, nil, nil, nil
-	return legs
+	return legs, under
 }
 
 // Pending returns how many commands were sent whose replies have not been received.
@@ -130,11 +134,16 @@ func (c *Conn) pending() int {
 }
 
 // abandon gives the connection up while replies are due. Its legs finish what they
-// have begun, and give their connections back by themselves.
+// have begun, and give their connections back by themselves. What is in line is not sent:
+// the last first, lest it be without what comes before it.
 func (c *Conn) abandon(err error) {
-	for _, l := range c.giveUp(fmt.Errorf("fluster: connection was given up: %w", err)) {
-		l.span.end()
+	legs, under := c.giveUp(fmt.Errorf("fluster: connection was given up: %w", err))
+	for _, l := range legs {
+		l.span.end() // before that for which they wait has an end
 		go l.close()
+	}
+	for _, b := range slices.Backward(under) {
+		b.Withdraw(err)
 	}
 }
 

@@ -62,12 +62,16 @@ func (o *op) result() (any, error) {
 }
 
 // unanswered is the error of an op that nobody waits for any more because of err:
-// it may have been executed.
+// it may have been executed, but for parts that are still in line, which are withdrawn.
 func (r *Router) unanswered(o *op, err error) error {
 	all := &command.NodesError{Total: len(o.parts)}
-	for _, p := range o.parts {
-		name := r.cluster.Name(p.node)
-		all.Failed = append(all.Failed, command.Reply{Node: name, Err: node.Unanswered(name, o.call.name(), err)})
+	for i, p := range o.parts {
+		var at spot
+		if o.from != nil {
+			at = o.from[i]
+		}
+		left := r.leftAt(at, p.node, o.call.name(), err)
+		all.Failed = append(all.Failed, command.Reply{Node: r.cluster.Name(p.node), Err: left})
 	}
 	if len(all.Failed) == 1 {
 		return all.Failed[0].Err

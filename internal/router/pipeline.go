@@ -375,11 +375,11 @@ func (c *Conn) await(ctx context.Context, u *upcoming) (any, error) {
 		return c.awaitOp(ctx, u)
 	}
 	value, err, ended := c.router.reply(ctx, u.one.spot, u.one.info)
-	err = u.located(value, err)
 	if !ended {
 		c.abandon(ctx.Err())
-		return nil, err
+		return nil, u.located(nil, u.one.withdrawn(err, ctx.Err()))
 	}
+	err = u.located(value, err)
 	c.taken(u.one.spot)
 	return value, err
 }

@@ -76,7 +76,7 @@ func (s *splitting) collect() (failed []int) {
 			continue
 		}
 		if err := b.Wait(s.ctx, 0); err != nil {
-			s.end(i)(nil, b.Leave(s.ctx, s.call.cmd))
+			s.end(i)(nil, s.left(b))
 			continue
 		}
 		value, err := b.Reply(s.ctx, 0, s.call.cmd)
@@ -87,6 +87,15 @@ func (s *splitting) collect() (failed []int) {
 		}
 	}
 	return failed
+}
+
+// left is the error of a part that is not waited for any more.
+func (s *splitting) left(b *node.Batch) error {
+	err := b.Leave(s.ctx, s.call.cmd)
+	if b.Withdraw(s.ctx.Err()) {
+		return node.Unsent(err)
+	}
+	return err
 }
 
 // repeat repeats a part that failed, if it may be.
