@@ -14,8 +14,11 @@ type fault struct {
 	all    bool // it happens to every server, and what counts is the time since its end
 	idle   bool // nobody calls meanwhile, and what counts is the time since its end
 	last   time.Duration
-	inject func(context.Context, *redisserver.Server) (heal, error)
+	inject injection
 }
+
+// injection begins a fault.
+type injection func(context.Context, *redisserver.Server) (heal, error)
 
 // heal ends a fault. It is nil if that ends by itself.
 type heal func(context.Context) error

@@ -45,6 +45,7 @@ type run struct {
 	begun    time.Time
 
 	Faults  []result
+	Rushes  []rushResult
 	Singles []finding
 }
 
@@ -62,12 +63,17 @@ type finding struct {
 
 // all lets everything happen that is wanted.
 func (r *run) all(ctx context.Context) error {
-	faults, singles := wanted(faults, r.only), wanted(singles, r.only)
-	if len(faults)+len(singles) == 0 {
+	faults, rushes, singles := wanted(faults, r.only), wanted(rushes, r.only), wanted(singles, r.only)
+	if len(faults)+len(rushes)+len(singles) == 0 {
 		return fmt.Errorf("no row's name has %q in it", r.only)
 	}
 	for i, f := range faults {
 		if err := r.fault(ctx, f, fmt.Sprintf("%d of %d faults", i+1, len(faults))); err != nil {
+			return fmt.Errorf("%s: %w", f.name, err)
+		}
+	}
+	for _, f := range rushes {
+		if err := r.stampedes(ctx, f); err != nil {
 			return fmt.Errorf("%s: %w", f.name, err)
 		}
 	}

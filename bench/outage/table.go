@@ -29,7 +29,7 @@ var columns = []column{
 // tables returns all tables: what faults cost under each setting, single calls, and
 // the spread of the figures.
 func (r *run) tables() []report.Table {
-	return []report.Table{r.cost(byDefault), r.cost(alike), r.calls(), r.details()}
+	return []report.Table{r.cost(byDefault), r.cost(alike), r.rushTable(), r.calls(), r.details()}
 }
 
 // cost is the table of one setting, with all clients in each cell.
