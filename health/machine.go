@@ -144,10 +144,11 @@ func (m *machine) accept(now time.Time, ev Evidence) verdict {
 // broke notes a broken connection. It counts once for each incident, and not
 // before a probe has had its say.
 func (m *machine) broke(now time.Time, ev Evidence) {
-	m.suspicion.accuse(ev)
 	if !m.incident.IsZero() && now.Sub(m.incident) <= incidentSpan {
+		m.suspicion.accused.Write = m.suspicion.accused.Write || ev.Write
 		return
 	}
+	m.suspicion.accuse(ev)
 	m.incident = now
 	m.suspicion.incidents = append(m.suspicion.incidents, now)
 }

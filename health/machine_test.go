@@ -126,6 +126,18 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
+// Connections that break within one incident count once, with the first: only that one may
+// write, of them all, is kept.
+func TestABreakThatDoesNotCountIsNotWhatAPenaltyIsFor(t *testing.T) {
+	m := newMachine(Config{Failures: 1}.withDefaults(), longest, epoch)
+	m.begin(epoch)
+	m.report(epoch, Evidence{Class: Broken, Cause: errFault})
+	m.report(epoch, Evidence{Class: Timeout, Cause: errFault, Conn: 1, Sent: epoch})
+	m.report(epoch, Evidence{Class: Broken, Cause: errFault, Write: true})
+	v := m.tick(epoch.Add(brokenFor))
+	assert.Equal(t, verdict{enter, Evidence{Class: Timeout, Cause: errFault, Conn: 1, Sent: epoch, Write: true}}, v)
+}
+
 func TestAskedProbesAreShared(t *testing.T) {
 	m := newMachine(Config{}.withDefaults(), longest, epoch)
 	m.due = epoch.Add(time.Hour)
