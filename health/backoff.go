@@ -66,6 +66,11 @@ func equalJitter(wait time.Duration, u float64) time.Duration {
 	return wait - time.Duration((1-u)*float64(wait/2))
 }
 
+// fullJitter cuts a random part off wait: u from 0 to 1 gives none to all of it.
+func fullJitter(wait time.Duration, u float64) time.Duration {
+	return time.Duration(u * float64(wait))
+}
+
 // tenthJitter lengthens or shortens interval by up to a tenth.
 func tenthJitter(interval time.Duration, u float64) time.Duration {
 	return interval + time.Duration((u-0.5)*0.2*float64(interval))

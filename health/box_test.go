@@ -3,6 +3,7 @@ package health_test
 import (
 	"context"
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -262,6 +263,118 @@ func TestProbesInTheBoxDialAndWriteWhereAWriteFailed(t *testing.T) {
 			})
 		})
 	}
+}
+
+// thaws is a server that was frozen and goes on after d, when it answers all that hangs.
+func thaws(d time.Duration) behaviour {
+	at := time.Now().Add(d)
+	return func(ctx context.Context, req health.ProbeRequest) health.Evidence {
+		return after(time.Until(at), answers)(ctx, req)
+	}
+}
+
+// thawed lets a node that is out for its silence thaw d after its first probe in the box
+// began, and returns when it was back after that, and what it was asked for meanwhile.
+func thawed(t *testing.T, cfg health.Config, d time.Duration, jitter float64, class health.Class) (back time.Duration, probes int) {
+	synctest.Test(t, func(t *testing.T) {
+		var u atomic.Value
+		u.Store(1.0)
+		w := jitteredWorld(t, 2, cfg, func() float64 { return u.Load().(float64) })
+		defer w.Close()
+		w.Start()
+		require.NoError(t, w.WaitReady(t.Context()))
+		w.servers[0].now(hangs)
+		w.report(0, class, errSilent)
+		w.until(0, false, 2*second)
+		began := w.Status(0).Until
+		w.servers[0].now(thaws(time.Until(began) + d))
+		before := w.Status(0).Probes
+		time.Sleep(time.Until(began))
+		u.Store(jitter)
+		time.Sleep(d)
+		back = w.until(0, true, time.Minute)
+		probes = int(w.Status(0).Probes - before)
+	})
+	return back, probes
+}
+
+func TestANodeThatThawsUnderAProbeIsProbedOnceMoreWithinItsWait(t *testing.T) {
+	const ms = time.Millisecond
+	cfg := health.Config{MinWait: second, Failures: 1, Interval: time.Hour}
+	for name, test := range map[string]struct {
+		hung   time.Duration
+		jitter float64
+		class  health.Class
+		back   time.Duration
+		probes int
+	}{
+		"at the end of the wait":          {300 * ms, 1, health.Timeout, second, 2},
+		"in its middle":                   {300 * ms, 0.5, health.Timeout, 500 * ms, 2},
+		"at once, if so it falls":         {300 * ms, 0, health.Timeout, 0, 2},
+		"not if it answered soon":         {40 * ms, 1, health.Timeout, 0, 1},
+		"not if it was out for a refusal": {300 * ms, 1, health.Hard, 0, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			back, probes := thawed(t, cfg, test.hung, test.jitter, test.class)
+			assert.InDelta(t, test.back, back, float64(2*ms))
+			assert.Equal(t, test.probes, probes)
+		})
+	}
+}
+
+// frozen is a world whose node 0 is out for its silence, and hangs.
+func frozen(w *world) {
+	w.servers[0].now(hangs)
+	w.Report(w.t.Context(), 0, w.timeout(0, 1, 0))
+	w.until(0, false, second)
+	time.Sleep(health.DefaultTimeout + second/10) // the probe that still hangs is over
+}
+
+func TestANodeWhoseEveryAnswerIsLateIsBackAfterTheSecond(t *testing.T) {
+	live(t, 2, health.Config{MinWait: second, Failures: 1, Interval: time.Hour}, func(w *world) {
+		frozen(w)
+		w.servers[0].now(after(second/5, answers))
+		out := w.Status(0)
+		w.until(0, true, time.Minute)
+		assert.InDelta(t, 2*second+2*second/5, time.Since(out.Since), float64(second/100))
+		assert.Equal(t, out.Probes+2, w.Status(0).Probes)
+	})
+}
+
+func TestANodeThatThawsAndFreezesAgainWaitsAsIfItHadNotThawed(t *testing.T) {
+	live(t, 2, health.Config{MinWait: second, Failures: 1, Interval: time.Hour}, func(w *world) {
+		frozen(w)
+		probed := func() (failures uint64, wait time.Duration) { // what the next probe leads to
+			due := w.Status(0).Until
+			for !w.Status(0).Until.After(due) {
+				time.Sleep(time.Millisecond)
+			}
+			return w.Status(0).ProbeFailures, time.Until(w.Status(0).Until).Round(10 * time.Millisecond)
+		}
+		for _, level := range []time.Duration{second, 2 * second} {
+			before := w.Status(0).ProbeFailures
+			w.servers[0].now(after(second/5, answers))
+			failures, wait := probed()
+			assert.Equal(t, before, failures, "no failure")
+			assert.Equal(t, level, wait, "the same level")
+			w.servers[0].now(hangs)
+			_, wait = probed()
+			assert.Equal(t, 2*level, wait)
+		}
+		assert.Equal(t, uint64(1), w.Status(0).Penalties)
+	})
+}
+
+func TestTheFirstNodeToThawIsSoonBackThoughWaitsWereLong(t *testing.T) {
+	live(t, 2, health.Config{Failures: 1}, func(w *world) {
+		frozen(w)
+		time.Sleep(time.Minute) // its wait is at its longest
+		w.servers[1].now(dead)
+		w.report(1, health.Hard, errRefused)
+		w.servers[0].now(after(second/5, answers))
+		const twice = 2 * (second/2 + second/5) // it is waited for, and asked
+		assert.LessOrEqual(t, w.until(0, true, time.Minute), health.DefaultTimeout+twice, "a probe may still hang")
+	})
 }
 
 func TestAReplicaThatWasSilentReturnsThoughItRefusesTheWrite(t *testing.T) {

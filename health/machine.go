@@ -225,7 +225,7 @@ func (m *machine) penalize(now time.Time, ev Evidence) {
 	m.class, m.last, m.since = ev.Class, ev.Cause, now
 	m.write, m.unwritable = ev.Write || ev.Class == Timeout || m.rewrite, ev.Write
 	m.held = false
-	m.successes = 0
+	m.successes, m.thawed = 0, false
 	m.suspicion.clear()
 	m.unwritten, m.rewrite = false, false
 	m.penalties++

@@ -235,6 +235,9 @@ func TestJitterKeepsItsBounds(t *testing.T) {
 			assert.LessOrEqual(t, got, wait)
 		}
 	}
+	assert.Zero(t, fullJitter(time.Second, 0))
+	assert.Equal(t, 500*ms, fullJitter(time.Second, 0.5))
+	assert.Equal(t, time.Second, fullJitter(time.Second, 1))
 	assert.Equal(t, 900*ms, tenthJitter(time.Second, 0))
 	assert.Equal(t, time.Second, tenthJitter(time.Second, 0.5))
 	assert.Equal(t, 1100*ms, tenthJitter(time.Second, 1))

@@ -222,6 +222,7 @@ func (p *play) invariants(t *rapid.T) {
 			out++
 		}
 		must(t, is.Live == (is.Cause == nil), "node %d: out with a cause, live without", i)
+		must(t, is.Live || m.due.Sub(p.now) <= p.cfg.MaxWait, "node %d: probed within MaxWait, whatever it did", i)
 		must(t, !is.Live || was.Live || p.answers, "node %d: only a probe releases", i)
 		must(t, !p.quiet || is == was, "node %d: moved by what says nothing", i)
 		ended := was.Live && !is.Live || !was.Live && !was.Silent && !is.Live && is.Silent

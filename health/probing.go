@@ -33,7 +33,8 @@ type probing struct {
 	started  time.Time    // when it began
 	deadline time.Time    // when it is given up
 
-	pause time.Duration // the last wait in the penalty box, before its jitter
+	pause  time.Duration // the last wait in the penalty box, before its jitter
+	thawed bool          // a probe that hung was answered, and none has failed since
 
 	seq      uint64 // probes started so far
 	aliveSeq uint64 // the last among them that the node answered
@@ -113,6 +114,7 @@ func (m *machine) giveUp(now time.Time) verdict {
 // penalized since the probe began: then it proves nothing.
 func (m *machine) heard(now time.Time, ev Evidence) verdict {
 	ev = ev.withCause()
+	hung := m.hung(now) // before this answer changes what is usual
 	switch {
 	case ev.Class == Alive:
 		m.answered = true
@@ -128,8 +130,14 @@ func (m *machine) heard(now time.Time, ev Evidence) verdict {
 	case m.state.Live:
 		return m.heardLive(now, ev)
 	default:
-		return m.heardInBox(now, ev)
+		return m.heardInBox(now, ev, hung)
 	}
+}
+
+// hung reports whether the probe that ends now took so long that the node was frozen
+// meanwhile.
+func (m *machine) hung(now time.Time) bool {
+	return now.Sub(m.started) > m.patience(brokenFor)
 }
 
 func (m *machine) heardLive(now time.Time, ev Evidence) verdict {
@@ -180,12 +188,16 @@ func (m *machine) doubt(now time.Time, ev Evidence) verdict {
 	return m.judge(now)
 }
 
-func (m *machine) heardInBox(now time.Time, ev Evidence) verdict {
+func (m *machine) heardInBox(now time.Time, ev Evidence, hung bool) verdict {
 	switch {
 	case ev.Class <= Ask && ev.Class != Alive:
 		m.wait(now, m.pause)
 		return verdict{}
 	case ev.Class == Alive, m.answersAtLeast(ev):
+		if hung && m.class == Timeout && !m.thawed {
+			m.scatter(now)
+			return verdict{}
+		}
 		m.successes++
 		if m.successes >= m.cfg.Successes {
 			return verdict{move: leave}
@@ -193,7 +205,7 @@ func (m *machine) heardInBox(now time.Time, ev Evidence) verdict {
 		m.wait(now, m.cfg.MinWait)
 		return verdict{}
 	default:
-		m.successes = 0
+		m.successes, m.thawed = 0, false
 		return verdict{linger, ev}
 	}
 }
@@ -224,11 +236,19 @@ func (m *machine) wait(now time.Time, pause time.Duration) {
 	m.due = now.Add(equalJitter(pause, m.rand()))
 }
 
+// scatter has a node that thawed probed once more, at any time within its last wait. A
+// frozen server answers all probes that hang on it in the same instant, and the clients
+// that sent them must not come back in it.
+func (m *machine) scatter(now time.Time) {
+	m.thawed = true
+	m.due = now.Add(fullJitter(m.pause, m.rand()))
+}
+
 // capWait shortens the wait of a node that is out to what is left of limit
 // after its jitter, and reports whether it was longer. Waits that follow go on from
 // there: probes that came so often must not have made them grow.
 func (m *machine) capWait(now time.Time, limit time.Duration) bool {
-	m.backoff.level = min(m.backoff.level, limit)
+	m.backoff.level, m.pause = min(m.backoff.level, limit), min(m.pause, limit)
 	if m.due.Sub(now) <= limit {
 		return false
 	}

@@ -22,6 +22,7 @@ type refNode struct {
 	level                                float64
 	clean, due                           time.Time
 	pause                                time.Duration
+	probedAgain                          bool // after an answer that came late
 	log                                  []record
 	replied, incident                    time.Time
 	askedAt, failedAt                    time.Time
@@ -186,7 +187,7 @@ func (r *reference) enter(now time.Time, n *refNode, class Class, write bool) {
 	n.boxWrite, n.boxMustWrite = write || class == Timeout || n.tries, write
 	n.mustTryWrite, n.tries = false, false
 	n.generation++
-	n.successes, n.wanted, n.wish = 0, false, ProbeRequest{}
+	n.successes, n.probedAgain, n.wanted, n.wish = 0, false, false, ProbeRequest{}
 	n.soil(now, r.cfg)
 	r.wait(now, n)
 }
@@ -209,6 +210,7 @@ func (r *reference) wait(now time.Time, n *refNode) {
 	for i := range r.nodes {
 		limit := max(r.cfg.MinWait, r.cfg.Interval/2)
 		r.nodes[i].level = min(r.nodes[i].level, float64(limit))
+		r.nodes[i].pause = min(r.nodes[i].pause, limit)
 		if other := &r.nodes[i]; other.due.Sub(now) > limit {
 			other.due = now.Add(r.cut(limit))
 		}
@@ -285,6 +287,7 @@ func (r *reference) finish(now time.Time, i int, ev Evidence) {
 
 func (r *reference) heard(now time.Time, i int, ev Evidence) {
 	n := &r.nodes[i]
+	late := now.Sub(n.began) > max(40*ms, min(4*n.usually(), r.cfg.Timeout))
 	if ev.Class == Alive {
 		n.answered = true
 		n.took = append(n.took, now.Sub(n.began))
@@ -292,7 +295,7 @@ func (r *reference) heard(now time.Time, i int, ev Evidence) {
 	switch {
 	case n.beganIn != n.generation:
 	case n.out:
-		r.heardInBox(now, n, ev)
+		r.heardInBox(now, n, ev, late)
 	case ev.Class == Broken || ev.Class == Timeout || ev.Class == Soft:
 		r.failed(now, n, ev)
 	default:
@@ -327,20 +330,28 @@ func (r *reference) failed(now time.Time, n *refNode, ev Evidence) {
 	r.judge(now, n, ev.Class)
 }
 
-func (r *reference) heardInBox(now time.Time, n *refNode, ev Evidence) {
+func (r *reference) heardInBox(now time.Time, n *refNode, ev Evidence, late bool) {
 	if ev.Class == None || ev.Class == Ask {
 		n.due = now.Add(r.cut(n.pause))
 		return
 	}
 	refusesOnlyWrites := ev.Class == Refusing && ev.Write
 	if ev.Class != Alive && (n.boxMustWrite || !refusesOnlyWrites) {
-		n.successes = 0
+		n.successes, n.probedAgain = 0, false
 		if silentClass(ev.Class) && !silentClass(n.class) {
 			n.generation++
 		}
 		n.class = ev.Class
 		n.boxWrite, n.boxMustWrite = n.boxWrite || ev.Write, n.boxMustWrite || ev.Write
 		r.wait(now, n)
+		return
+	}
+	if late && n.class == Timeout && !n.probedAgain {
+		n.probedAgain = true
+		n.due = now
+		if r.full {
+			n.due = now.Add(n.pause)
+		}
 		return
 	}
 	if n.successes++; n.successes < r.cfg.Successes {
