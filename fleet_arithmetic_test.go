@@ -50,11 +50,13 @@ import (
 //	1 / (3/4 M + F)                    for x up to M/2
 //	2 (M - x) / (M (3/4 M + F))        for x from there to M
 //
-// beside those whose probe hangs when a frozen node thaws, F / (3/4 M + F) of all: they
-// are answered at once. So the biggest wave within d, if d is shorter than M/2, has
+// beside those whose probe hangs when a frozen node thaws, F / (3/4 M + F) of all. They are
+// answered at once. Those whose probe began H ago at most, H being what health takes for an
+// answer, are back at once, and the others with one more probe, at any time within their
+// last wait. So the biggest wave within d, if d is shorter than M/2, has
 //
-//	d / (3/4 M)                if the node was dead
-//	(d + F) / (3/4 M + F)      if it was frozen
+//	d / (3/4 M)                               if the node was dead
+//	(d + H + d (F - H) / M) / (3/4 M + F)     if it was frozen
 //
 // of the clients, and chance adds to that as above. All are back after M. One client of
 // all is still away when C (M - x)² / (3/4 M²) = 1, so the last is back after some
@@ -87,6 +89,9 @@ const cell = time.Millisecond
 type density []float64
 
 func cells(d time.Duration) int { return int(d / cell) }
+
+// answering is how long a probe may take to be an answer: H. Nothing is far away here.
+const answering = 40 * time.Millisecond
 
 // overlapping is how many windows there are in the width of one that tell something new.
 const overlapping = 3
@@ -173,15 +178,27 @@ func (f fleetOutage) model() course {
 	for level := f.health.MinWait; !ready.none(); level = f.grown(level) {
 		begun := ready.waited(level, n)
 		late := max(0, back-cells(fails)) // what begins from here on finds the node up
+		prompt := max(0, back-cells(min(fails, answering)))
 		for i, x := range begun {
 			c.probes[i] += x
-			if i >= late {
+			if i >= prompt {
 				c.returns[max(0, i-back)] += x
 			}
 		}
+		c.scatter(begun.share(time.Duration(late)*cell, time.Duration(prompt)*cell), level)
 		ready = begun[:late].later(fails)
 	}
 	return c
+}
+
+// scatter has a share of the clients, whose probe hung when the node thawed, probe it once
+// more and return, at any time within their last wait.
+func (c course) scatter(share float64, level time.Duration) {
+	back := cells(c.outage)
+	for i, x := range even(0, level) {
+		c.probes[back+i] += share * x
+		c.returns[i] += share * x
+	}
 }
 
 // none reports whether nothing is left that is worth a thought.
@@ -256,7 +273,7 @@ func TestLongOutagesEndAsTheClosedFormsSay(t *testing.T) {
 		wave, _ := dead.wave(wide)
 		assert.InEpsilon(t, 0.1/(0.75*m), wave, 0.01)
 		wave, _ = frozen.wave(wide)
-		assert.InEpsilon(t, (0.1+0.5)/(0.75*m+0.5), wave, 0.01)
+		assert.InEpsilon(t, (0.1+0.04+0.1*(0.5-0.04)/m)/(0.75*m+0.5), wave, 0.01)
 		assert.InEpsilon(t, m*(1-math.Sqrt(0.75/1000)), dead.left(1).Seconds(), 0.001)
 		steady := dead.probes.share(10*maxWait, 15*maxWait) / (5 * m)
 		assert.InEpsilon(t, 1/(0.75*m), steady, 0.01)
@@ -303,6 +320,9 @@ func (c course) draw(rnd *rand.Rand) (probes float64, returns density) {
 		if at < c.outage {
 			probes++
 		}
+		if at < c.outage-answering && c.frozen {
+			at = c.outage + rand.N(level)
+		}
 		returns[max(0, cells(at-c.outage))] += 1 / float64(c.clients)
 	}
 	return probes / float64(c.clients), returns
@@ -326,8 +346,8 @@ func distance(a, b density) (most float64) {
 func TestAFleetOfAMillionHasTheFiguresThatAreWritten(t *testing.T) {
 	const clients, outage = 1_000_000, 30 * time.Second
 	for maxWait, want := range map[time.Duration]struct{ dead, frozen, dials float64 }{
-		health.DefaultMaxWait: {0.0148, 0.0794, 9.0},
-		2 * time.Second:       {0.0672, 0.301, 22.6},
+		health.DefaultMaxWait: {0.0148, 0.0200, 9.0},
+		2 * time.Second:       {0.0672, 0.0816, 22.6},
 	} {
 		dead, frozen := outageOf(clients, maxWait, outage, false).model(), outageOf(clients, maxWait, outage, true).model()
 		_, wave := dead.wave(wide)
@@ -340,6 +360,30 @@ func TestAFleetOfAMillionHasTheFiguresThatAreWritten(t *testing.T) {
 	if testing.Verbose() {
 		t.Log("\n" + fleetTable())
 		t.Log("\n" + waveTable(clients))
+	}
+}
+
+// TestAnOutageThatLastsEndsInNoWaveOverATenth holds what DESIGN.md says of outages that are
+// long, and of those that are not.
+func TestAnOutageThatLastsEndsInNoWaveOverATenth(t *testing.T) {
+	patient := defaultHealth(health.DefaultMaxWait)
+	patient.MinWait = 3500 * time.Millisecond
+	for name, of := range map[string]struct {
+		health       health.Config
+		dead, frozen time.Duration // from where on it holds
+	}{
+		"defaults":         {defaultHealth(health.DefaultMaxWait), 3 * time.Second, 6 * time.Second},
+		"MaxWait of 2 s":   {defaultHealth(2 * time.Second), 3 * time.Second, 12 * time.Second},
+		"MinWait of 3.5 s": {patient, 100 * time.Millisecond, 1100 * time.Millisecond},
+	} {
+		for frozen, from := range map[bool]time.Duration{false: of.dead, true: of.frozen} {
+			for outage := from; outage < time.Minute; outage += max(cell, outage/16).Truncate(cell) {
+				f := outageOf(1_000_000, of.health.MaxWait, outage, frozen)
+				f.health = of.health
+				_, wave := f.model().wave(wide)
+				assert.LessOrEqual(t, wave, 0.1, "%s, out for %v, frozen: %t", name, outage, frozen)
+			}
+		}
 	}
 }
 
