@@ -1,19 +1,16 @@
 package fluster
 
 import (
-	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
-	"github.com/redisfluster/fluster/internal/command"
 	"github.com/redisfluster/fluster/internal/node"
 	"github.com/redisfluster/fluster/internal/router"
 )
 
 // ErrClusterEmpty says that no node lives. The error that is returned matches it
 // with errors.Is and tells for each node why it is out.
-var ErrClusterEmpty = errors.New("fluster: all nodes are down")
+var ErrClusterEmpty = router.ErrNoNode
 
 // ErrClosed is returned by a cluster after Close, and by its pools.
 var ErrClosed = node.ErrClosed
@@ -57,33 +54,14 @@ type NodeError = node.Error
 //
 // Of a call that several nodes had a part in, it is true only if no part can have
 // been executed.
-func SafeToRetry(err error) bool {
-	var many *NodesError
-	if !errors.As(err, &many) {
-		return !node.MaybeExecuted(err) && (node.SafeToRetry(err) || errors.Is(err, ErrClusterEmpty) ||
-			errors.Is(err, ErrCrossNode) || errors.Is(err, ErrRefused) || errors.Is(err, ErrConflict))
-	}
-	for _, f := range many.Failed {
-		if !SafeToRetry(f.Err) {
-			return false
-		}
-	}
-	return len(many.Failed) == many.Total
-}
+func SafeToRetry(err error) bool { return router.SafeToRetry(err) }
 
 // MaybeExecuted reports whether the command that failed with err may have been
 // executed: it was sent, and the answer was lost. It is false for an error that
 // the server replied, which is an answer, and for nil; but true for that of a script
 // in the words by which a server says that it did not run one. Of a call that several
 // nodes had a part in, it is true if any part was executed, or may have been.
-func MaybeExecuted(err error) bool {
-	var many *NodesError
-	if node.MaybeExecuted(err) || !errors.As(err, &many) {
-		return node.MaybeExecuted(err)
-	}
-	return len(many.Failed) < many.Total ||
-		slices.ContainsFunc(many.Failed, func(f command.Reply) bool { return MaybeExecuted(f.Err) })
-}
+func MaybeExecuted(err error) bool { return router.MaybeExecuted(err) }
 
 // emptyError is ErrClusterEmpty with what is known of each node.
 type emptyError struct {

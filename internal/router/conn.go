@@ -221,7 +221,7 @@ func (c *Conn) collectAll(ctx context.Context) (any, error) {
 	var first error
 	ran := false
 	err := c.drain(ctx, func(u *upcoming, value any, err error) {
-		ran = ran || !saysNotRun(err)
+		ran = ran || !SafeToRetry(err)
 		if err != nil {
 			if first == nil && !isReply(err) {
 				first = err
@@ -235,7 +235,7 @@ func (c *Conn) collectAll(ctx context.Context) (any, error) {
 	if err != nil || len(replies) == 0 {
 		return nil, err
 	}
-	if ran && saysNotRun(first) {
+	if ran && first != nil {
 		first = begun(first)
 	}
 	return replies, first

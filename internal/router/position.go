@@ -90,13 +90,15 @@ func (u *upcoming) located(value any, err error) error {
 }
 
 // others is the error of a command before the one that was asked for, which failed
-// with own if at all: no error that could pass for the latter's.
+// with own if at all: no error that could pass for the latter's. What a server replied,
+// to the one, is no such unless it says that it did not run.
 func (u *upcoming) others(err, own error) error {
 	located, ok := err.(*PipelineError) //nolint:errorlint // as this package makes it
 	if !ok {
 		located = &PipelineError{Index: u.position, Command: u.text, Err: err}
 	}
-	if saysNotRun(err) && !saysNotRun(own) {
+	_, bare := err.(redis.Error) //nolint:errorlint // a bare reply or none
+	if !SafeToRetry(own) && (!bare || SafeToRetry(err)) {
 		return begun(located)
 	}
 	return located
@@ -108,9 +110,4 @@ func begun(err error) error {
 		return &PipelineError{located.Index, located.Command, located.Reply, node.Begun(located.Err)}
 	}
 	return node.Begun(err)
-}
-
-// saysNotRun reports an error that says that its command did not run.
-func saysNotRun(err error) bool {
-	return node.SafeToRetry(err) || errors.Is(err, ErrCrossNode) || errors.Is(err, ErrRefused)
 }

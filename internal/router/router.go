@@ -21,6 +21,9 @@ import (
 // be done over them. Nothing of it was sent.
 var ErrCrossNode = errors.New("fluster: keys belong to several nodes")
 
+// ErrNoNode says that no node lives.
+var ErrNoNode = errors.New("fluster: all nodes are down")
+
 // ErrRefused is for a call that has no node to go to: it makes no sense over
 // several nodes, has no key, or is not known. Nothing of it was sent.
 var ErrRefused = errors.New("fluster: command cannot be routed")
