@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/gomodule/redigo/redis"
@@ -23,14 +24,14 @@ func (n *Node) dial(ctx context.Context) (redis.Conn, error) {
 	}
 	bound, unbind := bind(ctx, s.over)
 	defer unbind()
-	release, err := s.acquire(bound)
+	release, err := s.turns.take(bound)
 	if err != nil {
 		return nil, n.error("dial", err, false)
 	}
 	defer release()
 	rc, err := n.open(bound)
 	if err != nil {
-		return nil, n.dialFailed(ctx, bound, health.Evidence{Cause: err, Generation: s.Generation, Sent: begun})
+		return nil, n.dialFailed(ctx, bound, s, health.Evidence{Cause: err, Generation: s.Generation, Sent: begun})
 	}
 	c := n.observe(rc, s.Generation)
 	if err := n.register(c); err != nil {
@@ -40,23 +41,52 @@ func (n *Node) dial(ctx context.Context) (redis.Conn, error) {
 	return c, nil
 }
 
-// acquire waits for a slot among those who dial, and returns what gives it back.
-func (s *standing) acquire(ctx context.Context) (release func(), err error) {
+// turns bounds how many callers dial, and knows who waits until one of them is done.
+type turns struct {
+	slots chan struct{}
+	word  atomic.Pointer[word] // what who waits now will hear
+}
+
+// word is what a server says to one caller who dials, and would to all.
+type word struct {
+	said chan struct{} // closed when err is set
+	err  error
+}
+
+func newTurns() *turns {
+	t := &turns{slots: make(chan struct{}, maxDials)}
+	t.word.Store(&word{said: make(chan struct{})})
+	return t
+}
+
+// take waits for a turn to dial, and returns what gives it back. Who waits when the
+// server refuses everybody hears that, without a turn of his own.
+func (t *turns) take(ctx context.Context) (release func(), err error) {
+	w := t.word.Load()
 	select {
-	case s.slots <- struct{}{}:
-		return func() { <-s.slots }, nil
+	case t.slots <- struct{}{}:
+		return func() { <-t.slots }, nil
 	default:
 	}
 	enough := time.NewTimer(slotWait)
 	defer enough.Stop()
 	select {
-	case s.slots <- struct{}{}:
-		return func() { <-s.slots }, nil
+	case t.slots <- struct{}{}:
+		return func() { <-t.slots }, nil
+	case <-w.said:
+		return nil, w.err
 	case <-enough.C:
 		return func() {}, nil
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
+}
+
+// tell lets all who wait now hear why the server refused.
+func (t *turns) tell(err error) {
+	w := t.word.Swap(&word{said: make(chan struct{})})
+	w.err = err
+	close(w.said)
 }
 
 // bind returns a context that ends with ctx and also with over, then for over's cause.
@@ -128,8 +158,9 @@ func ask(ctx context.Context, rc redis.Conn, cmd string, args ...any) error {
 
 // dialFailed reports why a dial failed, unless the node's own standing ended it,
 // and returns what the caller gets. Whose limit ran out is asked of the caller's
-// context, since errors do not tell.
-func (n *Node) dialFailed(caller, bound context.Context, ev health.Evidence) error {
+// context, since errors do not tell. A server that refuses PING would refuse those who
+// wait for their turn as well: one after the other, for as long as it takes each time.
+func (n *Node) dialFailed(caller, bound context.Context, s *standing, ev health.Evidence) error {
 	ev.Conn, ev.Replied = n.nextID.Add(1), n.lastReply()
 	if err := ended(caller); err != nil {
 		ev.Class, ev.Cause = health.Ask, err
@@ -143,6 +174,9 @@ func (n *Node) dialFailed(caller, bound context.Context, ev health.Evidence) err
 		}
 	}
 	n.sink(caller, ev)
+	if ev.Class == health.Refusing {
+		s.turns.tell(ev.Cause) // after the sink: their next calls go elsewhere
+	}
 	return n.error("dial", ev.Cause, false)
 }
 

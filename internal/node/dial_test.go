@@ -246,6 +246,46 @@ func TestDialsUnderWayEndWhenNobodyShouldWaitAnyMore(t *testing.T) {
 	}
 }
 
+// Else the last of many would hear it as many turns later, though the node has long been out.
+func TestWhoWaitsForATurnToDialHearsThatTheServerRefusesAll(t *testing.T) {
+	for name, test := range map[string]struct {
+		says  string
+		turns int
+	}{
+		"it loads its data":             {"LOADING Redis is loading the dataset in memory", 1},
+		"it is busy":                    {"BUSY Redis is busy running a script", 1},
+		"it is full, and may have room": {"ERR max number of clients reached", 5},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const callers, takes = 40, 300 * time.Millisecond
+				var dials atomic.Int64
+				pool := &redis.Pool{Dial: func() (redis.Conn, error) {
+					dials.Add(1)
+					time.Sleep(takes)
+					return nil, redis.Error(test.says)
+				}}
+				_, r := over(t, pool)
+				began := time.Now()
+				var wg sync.WaitGroup
+				for range callers {
+					wg.Go(func() {
+						err := pool.Get().Err()
+						assert.ErrorContains(t, err, test.says)
+						assertFate(t, err, true, false)
+					})
+				}
+				wg.Wait()
+				assert.Equal(t, time.Duration(test.turns)*takes, time.Since(began))
+				assert.EqualValues(t, test.turns*8, dials.Load())
+				assert.Len(t, r.all(), test.turns*8, "who did not dial has no evidence")
+				require.Error(t, pool.Get().Err(), "nobody's turn is lost")
+				assert.EqualValues(t, test.turns*8+1, dials.Load(), "and what was said is no word on who comes later")
+			})
+		})
+	}
+}
+
 func TestAUsersDialFunctionIsWrappedWhicheverItIs(t *testing.T) {
 	f := redistest.NewFake(t)
 	type key struct{}

@@ -67,8 +67,8 @@ type standing struct {
 	// over ends when nobody should wait for the node under this standing any more.
 	over context.Context
 	end  context.CancelCauseFunc
-	// slots has one for each caller who dials under this standing.
-	slots chan struct{}
+	// turns has one for each caller who dials under this standing.
+	turns *turns
 }
 
 // refusal says why the node must not be dialed, if it must not.
@@ -108,7 +108,7 @@ func New(cfg Config) *Node {
 }
 
 func newStanding(st health.State, closed bool) *standing {
-	s := &standing{State: st, closed: closed, slots: make(chan struct{}, maxDials)}
+	s := &standing{State: st, closed: closed, turns: newTurns()}
 	s.over, s.end = context.WithCancelCause(context.Background())
 	return s
 }
@@ -138,7 +138,7 @@ func (n *Node) SetState(st health.State) {
 		return
 	}
 	was := n.standing.Load()
-	next := &standing{State: st, over: was.over, end: was.end, slots: was.slots}
+	next := &standing{State: st, over: was.over, end: was.end, turns: was.turns}
 	if was.refusal() != nil && next.refusal() == nil {
 		next = newStanding(st, false)
 	}
