@@ -244,7 +244,7 @@ func TestDoWithTimeoutReplacesTheConnectionsOwnLimit(t *testing.T) {
 		"on another node": func(t *testing.T, c redis.Conn) { send(t, c, "INCR", "b:other") },
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, f := fakes(t, 2, "read_timeout=50ms")
+			r, f := fakes(t, 2, "read_timeout=500ms")
 			f[0].Handle(func(cmd []string) []byte {
 				if cmd[0] == "WATCH" || cmd[0] == "UNWATCH" {
 					return redistest.Simple("OK")
@@ -255,7 +255,7 @@ func TestDoWithTimeoutReplacesTheConnectionsOwnLimit(t *testing.T) {
 			_, err := c.Do("INCR", "a") // over the connection that is used below
 			require.NoError(t, err)
 			prepare(t, c)
-			f[0].Delay(200 * time.Millisecond)
+			f[0].Delay(time.Second)
 			_, err = redis.DoWithTimeout(c, patient, "INCR", "a")
 			require.NoError(t, err)
 			f[0].Resume()

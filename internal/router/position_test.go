@@ -101,7 +101,7 @@ func TestCommandsThatAreRefusedShowNoArguments(t *testing.T) {
 }
 
 func TestAPlacedErrorTellsATimeOut(t *testing.T) {
-	r, f := fakes(t, 2, "read_timeout=50ms")
+	r, f := fakes(t, 2, "read_timeout=500ms")
 	c := r.conn()
 	defer c.Close()
 	must(t, c, "INCR", "a")
