@@ -91,6 +91,10 @@ func TestRow35AServerInProtectedModeIsOutAndCostsNoCall(t *testing.T) {
 	assert.ErrorContains(t, st.Cause, "DENIED")
 	moreProbes(t, f.FlusterCluster, "b", 3)
 	r.stayedOut(f.FlusterCluster, "b")
+	n, _ := f.Node("b")
+	conn := n.Pool.Get() // which finds out the connections that were killed while they were idle
+	assert.Error(t, conn.Err())
+	_ = conn.Close()
 	assert.Zero(t, status(t, f.FlusterCluster, "b").PoolStats.IdleCount, "a connection that was denied is in the pool")
 
 	b.Do("CONFIG", "SET", "protected-mode", "no")
