@@ -21,6 +21,9 @@ const (
 	// takes its time, and a caller with a connection to himself has none.
 	slowFlight  = 5 * time.Millisecond
 	maxApartNow = 8
+	// fullFlight is so large that it gains nothing by what might still join it: a server reads
+	// no more at a time.
+	fullFlight = 16 << 10 // bytes
 	// fewCalls are so few that they would stand still together.
 	fewCalls = 4
 )
@@ -82,14 +85,15 @@ func (p *pace) forget() {
 	p.quickest.Store(0)
 }
 
-// flights returns how many there may be at once, while so many calls are under way.
-func (p *pace) flights(calls uint64) int {
+// flights returns how many there may be at once, while so many calls are under way and so
+// many bytes have gathered for the next.
+func (p *pace) flights(calls uint64, gathered int) int {
 	quickest := p.quickest.Load()
 	far := int(min(quickest/int64(flightGap), mostFlights))
 	switch {
 	case quickest == 0: // none is known to have been answered
 		return mostFlights
-	case calls <= fewCalls:
+	case calls <= fewCalls || gathered >= fullFlight:
 		return max(far, 2)
 	case p.usual.Load() > slowdown*quickest:
 		return 1

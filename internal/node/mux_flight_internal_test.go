@@ -126,7 +126,7 @@ func TestHowManyFlightsThereMayBe(t *testing.T) {
 		"it was the first that took long":         {noted(100, time.Second, 500*time.Microsecond), many, 10},
 	} {
 		t.Run(name, func(t *testing.T) {
-			assert.Equal(t, tc.want, tc.pace.flights(tc.calls))
+			assert.Equal(t, tc.want, tc.pace.flights(tc.calls, fullFlight-1))
 		})
 	}
 }
@@ -137,10 +137,21 @@ func TestThereIsOneFlightAtLeastAndNoMoreThanThereIsRoomFor(t *testing.T) {
 	var f flights
 	for range 100_000 {
 		p.note(rng.Int64N(int64(1) << rng.IntN(45)))
-		n := p.flights(rng.Uint64N(uint64(1) << rng.IntN(20)))
+		n := p.flights(rng.Uint64N(uint64(1)<<rng.IntN(20)), rng.IntN(2*fullFlight))
 		if n < 1 || n > len(f.all) {
 			t.Fatalf("%d flights after %+v", n, &p)
 		}
+	}
+}
+
+func TestAFullFlightNeedNotWaitForTheOneBefore(t *testing.T) {
+	const many = 1000
+	for want, p := range map[int]*pace{
+		2:           noted(30, 50*time.Microsecond, time.Millisecond),
+		10:          noted(100, 500*time.Microsecond),
+		mostFlights: new(pace),
+	} {
+		assert.Equal(t, want, p.flights(many, fullFlight))
 	}
 }
 
@@ -149,14 +160,14 @@ func TestThereIsOneFlightAtLeastAndNoMoreThanThereIsRoomFor(t *testing.T) {
 func TestTheQuickestFlightIsForgottenSlowly(t *testing.T) {
 	const many = 1000
 	p := noted(50, 100*time.Microsecond)
-	require.Equal(t, 2, p.flights(many))
+	require.Equal(t, 2, p.flights(many, 100))
 	for range 200 {
 		p.note(int64(5 * time.Millisecond))
 	}
-	assert.Equal(t, 1, p.flights(many), "it was no accident that one was as quick as that")
+	assert.Equal(t, 1, p.flights(many, 100), "it was no accident that one was as quick as that")
 	before := p.quickest.Load()
 	assert.Less(t, before, int64(200*time.Microsecond))
-	for i := 0; p.flights(many) != mostFlights; i++ {
+	for i := 0; p.flights(many, 100) != mostFlights; i++ {
 		require.Less(t, i, 10_000, "the quickest is not forgotten")
 		p.note(int64(5 * time.Millisecond))
 		require.Greater(t, p.quickest.Load(), before)
@@ -172,12 +183,12 @@ func TestTheQuickestFlightIsForgottenSlowly(t *testing.T) {
 
 func TestFlightsThatGotNoAnswerAreNotWaitedFor(t *testing.T) {
 	p := noted(100, 30*time.Microsecond, time.Millisecond)
-	require.Equal(t, 1, p.flights(1000))
+	require.Equal(t, 1, p.flights(1000, 100))
 	p.forget()
-	assert.Equal(t, mostFlights, p.flights(1000))
-	assert.Equal(t, mostFlights, p.flights(1))
+	assert.Equal(t, mostFlights, p.flights(1000, 100))
+	assert.Equal(t, mostFlights, p.flights(1, 100))
 	p.note(int64(30 * time.Microsecond))
-	assert.Equal(t, 1, p.flights(1000), "one that was answered is known again")
+	assert.Equal(t, 1, p.flights(1000, 100), "one that was answered is known again")
 }
 
 // flying is what stands between the callers of a shared connection and its server.

@@ -28,7 +28,7 @@ func (m *mux) mayFlushLocked() bool {
 	if len(m.gathered) == 0 || m.flushing || m.failedLocked() {
 		return false
 	}
-	return m.flights.n == 0 || m.flights.n < m.node.shared.pace.flights(m.calls-m.answered)
+	return m.flights.n < m.node.shared.pace.flights(m.calls-m.answered, len(m.gathered))
 }
 
 // flush writes what has gathered, and goes on while more does.

@@ -533,7 +533,7 @@ func TestAStalledServerFailsBatchesInLineHonestly(t *testing.T) {
 	var late interface{ Timeout() bool }
 	require.ErrorAs(t, errs[0], &late)
 	assert.True(t, late.Timeout(), "%v", errs[0])
-	assert.Equal(t, mostFlights, c.shared.pace.flights(1000), "nobody waits for its answer any more")
+	assert.Equal(t, mostFlights, c.shared.pace.flights(1000, 100), "nobody waits for its answer any more")
 }
 
 // Whoever renders an error reads a batch's commands, at a time when they may just be put
