@@ -84,7 +84,9 @@ func (c *FlusterCluster) GetContext(ctx context.Context) (redis.Conn, error) {
 // A call whose context ends leaves it good; its command may have run. Commands that
 // block, leave a state on a connection or have more than 64 KiB of arguments go over
 // the pool's connections, and so does everything for a while after large replies, or
-// when the process is short of processors.
+// when the process is short of processors. Replies are the caller's own to keep and to
+// change; but short strings of one array, or of one pipeline of Get, may share memory, so
+// that whoever keeps but one of them keeps up to 1.5 KB.
 //
 // Do blocks; it is safe for concurrent use.
 func (c *FlusterCluster) Do(ctx context.Context, cmd string, args ...any) (any, error) {
