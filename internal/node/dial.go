@@ -72,13 +72,24 @@ func (t *turns) take(ctx context.Context) (release func(), err error) {
 	defer enough.Stop()
 	select {
 	case t.slots <- struct{}{}:
-		return func() { <-t.slots }, nil
+		return t.unless(w)
 	case <-w.said:
 		return nil, w.err
 	case <-enough.C:
 		return func() {}, nil
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
+	}
+}
+
+// unless gives back a turn that came with word that nobody needs it.
+func (t *turns) unless(w *word) (release func(), err error) {
+	select {
+	case <-w.said:
+		<-t.slots
+		return nil, w.err
+	default:
+		return func() { <-t.slots }, nil
 	}
 }
 
