@@ -113,7 +113,7 @@ func TestRow28AServerThatIsNotTrustedIsMisconfigured(t *testing.T) {
 		ca := redistest.NewCA(t)
 		s := redistest.StartTLS(t, ca, ca.Server(), "--requirepass", canary)
 		c := r.among(secure(t, s.Addr(), builder, unhurried))
-		r.useless(c, quick.Connect+100*time.Millisecond)
+		r.useless(c, patient)
 		st := status(t, c, "b")
 		var unverified *tls.CertificateVerificationError
 		require.ErrorAs(t, st.Cause, &unverified)
