@@ -39,7 +39,7 @@ type Config struct {
 	// MinWait is the first wait in the penalty box. If zero, DefaultMinWait is
 	// used, or MaxWait if that is shorter. Every wait is cut by a random part
 	// of up to one half, so that many clients do not come back as one. For the
-	// same reason a node that was silent, and answers a probe which had hung on
+	// same reason a node that timed out, and answers a probe which had hung on
 	// it, is probed once more, at any time within its last wait.
 	MinWait time.Duration
 

@@ -12,6 +12,7 @@ import (
 	"github.com/gomodule/redigo/redis"
 	goredis "github.com/redis/go-redis/v9"
 
+	"github.com/redisfluster/fluster/bench/internal/redisserver"
 	"github.com/redisfluster/fluster/bench/internal/report"
 	"github.com/redisfluster/fluster/bench/internal/stats"
 )
@@ -126,18 +127,29 @@ func (r rush) happen(ctx context.Context, k kind) (rushed, error) {
 		return rushed{}, err
 	}
 	s := startStampede(c.client, r.cmd)
-	_ = sleep(ctx, warm+window) // what comes says so if ctx has ended
-	fault := time.Since(s.begun)
-	heal, err := r.inject(ctx, c.servers[1])
+	fault, err := r.strike(ctx, s, c.servers[1])
+	s.over.Store(true)
+	s.wg.Wait()
+	if err != nil {
+		return rushed{}, err
+	}
+	return s.result(fault), nil
+}
+
+// strike lets the fault happen and end, and returns when it began.
+func (r rush) strike(ctx context.Context, s *stampede, server *redisserver.Server) (fault time.Duration, err error) {
+	if err := sleep(ctx, warm+window); err != nil {
+		return 0, err
+	}
+	fault = time.Since(s.begun)
+	heal, err := r.inject(ctx, server)
 	if err == nil {
 		err = sleep(ctx, outage)
 	}
 	if heal != nil {
 		err = errors.Join(err, heal(ctx), sleep(ctx, window))
 	}
-	s.over.Store(true)
-	s.wg.Wait()
-	return s.result(fault), err
+	return fault, err
 }
 
 // stampedes lets rushes happen to every client, in turn.

@@ -185,7 +185,7 @@ func (n *Node) dialFailed(caller, bound context.Context, s *standing, ev health.
 		}
 	}
 	n.sink(caller, ev)
-	if ev.Class == health.Refusing {
+	if ev.Class == health.Refusing && !ev.Write {
 		s.turns.tell(ev.Cause) // after the sink: their next calls go elsewhere
 	}
 	return n.error("dial", ev.Cause, false)

@@ -293,7 +293,7 @@ func (m *mux) heldUp() bool {
 }
 
 // relieve retires a connection that is held up, unless another one has retired so and
-// still waits for its replies.
+// still waits for its replies, or has a line.
 func (m *mux) relieve() bool {
 	s := &m.node.shared
 	if !s.relieved.CompareAndSwap(false, true) {

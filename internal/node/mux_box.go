@@ -45,8 +45,8 @@ func (s *bulks) begin(more int) { *s = bulks{more: more} }
 func (s *bulks) next(n int) (room []byte, boxed any) {
 	s.more--
 	if len(s.headers) == 0 || len(s.bytes) < n {
-		if s.more+1 < leastShelf || n > maxShelf/leastShelf {
-			return newBulk(n)
+		if s.more+1 < leastShelf || n > maxShelf/leastShelf || len(s.headers) > mostShelf/2 {
+			return newBulk(n) // half a shelf is too much to throw away
 		}
 		fit := min(s.more+1, mostShelf, maxShelf/max(n, 1))
 		s.headers, s.bytes = make([][]byte, fit), make([]byte, fit*n)

@@ -4,9 +4,12 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/redisfluster/fluster/internal/redistest"
 )
 
 // manyOf is the reply to an MGET of n keys whose values have so many bytes.
@@ -61,7 +64,6 @@ func keptBy(t *testing.T, values int, read func() any) int {
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)
-	require.Len(t, kept[values/2], 64)
 	runtime.KeepAlive(kept)
 	runtime.KeepAlive(read)
 	return (int(after.HeapAlloc) - int(before.HeapAlloc)) / values
@@ -95,4 +97,87 @@ func TestAReplyKeepsNoReplyToAnotherCaller(t *testing.T) {
 		return kept
 	})
 	assert.Less(t, kept, 150)
+}
+
+// What a reply claims bounds what it keeps, whatever the sizes of its strings.
+func TestStringsOfManySizesWasteLittle(t *testing.T) {
+	for _, sizes := range [][]int{{0, 1, 16, 241, 0, 0, 0}, {64, 0, 0, 0, 0, 0, 0, 0, 0, 65}, {1, 2}, {1, 256}, {50, 70, 90}} {
+		text, n := "", 3000
+		for i := range n {
+			text += string(appendText(nil, strings.Repeat("v", sizes[i%len(sizes)])))
+		}
+		text = string(appendHeader(nil, '*', n)) + text
+		claimed := int64(0)
+		kept := keptBy(t, 10, func() any {
+			r := readOver(text)
+			all, err := r.next()
+			require.NoError(t, err)
+			claimed = r.claimed
+			return all
+		})
+		assert.LessOrEqual(t, float64(kept)/float64(claimed), 2.5, "%d", sizes)
+	}
+}
+
+// near counts the values that lie right behind others.
+func near(values [][]byte) (n int) {
+	begins := func(v []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(v))) }
+	ends := make(map[uintptr]bool)
+	for _, v := range values {
+		ends[begins(v)+uintptr(len(v))] = true
+	}
+	for _, v := range values {
+		if ends[begins(v)] {
+			n++
+		}
+	}
+	return n
+}
+
+func TestRepliesOfOneBatchShareAndThoseOfTwoCallersDoNot(t *testing.T) {
+	redistest.NoLeaks(t)
+	f := redistest.NewFake(t)
+	n := nodeOf(t, f, "")
+	value := redistest.Bulk(strings.Repeat("v", 64))
+	f.Handle(func(cmd []string) []byte {
+		switch cmd[0] {
+		case "GET":
+			return value
+		case "MGET": // leaves a place on its shelf
+			return redistest.Array(value, value, value, value, value, redistest.Bulk(strings.Repeat("v", 300)))
+		}
+		return nil
+	})
+	b := NewBatch()
+	const each = 40
+	for range each {
+		b.Add("GET", []any{"k"})
+	}
+	require.True(t, n.Enlist(b, nil))
+	Launch([]*Batch{b})
+	var values [][]byte
+	for i := range each {
+		require.NoError(t, b.Wait(t.Context(), i))
+		reply, err := b.Reply(t.Context(), i, "GET")
+		require.NoError(t, err)
+		values = append(values, reply.([]byte))
+	}
+	assert.GreaterOrEqual(t, near(values), each/2, "of one batch")
+
+	for range 2 { // over what callers share, and over what one has for himself
+		values = nil
+		for range each {
+			array, _, err := n.Do(t.Context(), "MGET", []any{"k"})
+			require.NoError(t, err)
+			values = append(values, array.([]any)[4].([]byte))
+			reply, _, err := n.Do(t.Context(), "GET", []any{"k"})
+			require.NoError(t, err)
+			values = append(values, reply.([]byte))
+		}
+		assert.Zero(t, near(values), "of a call and the next")
+		n.shared.warmth.Store(0)
+	}
+	assert.Positive(t, n.shared.lanes.open.Load())
+	n.Close()
+	f.Close()
 }

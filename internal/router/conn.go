@@ -220,7 +220,7 @@ func (c *Conn) collectAll(ctx context.Context) (any, error) {
 	replies := make([]any, 0, c.Pending())
 	var first error
 	ran := false
-	err := c.drain(ctx, func(u *upcoming, value any, err error) {
+	cut, err := c.drain(ctx, func(u *upcoming, value any, err error) {
 		ran = ran || !SafeToRetry(err)
 		if err != nil {
 			if first == nil && !isReply(err) {
@@ -235,7 +235,7 @@ func (c *Conn) collectAll(ctx context.Context) (any, error) {
 	if err != nil || len(replies) == 0 {
 		return nil, err
 	}
-	if ran && first != nil {
+	if (ran || cut) && first != nil {
 		first = begun(first)
 	}
 	return replies, first
@@ -254,7 +254,7 @@ func (c *Conn) collectLast(ctx context.Context) (any, error) {
 	var first, own error
 	var at upcoming // of first
 	position := 0
-	err := c.drain(ctx, func(u *upcoming, value any, err error) {
+	cut, err := c.drain(ctx, func(u *upcoming, value any, err error) {
 		last, own, position = value, err, u.position
 		if first == nil && err != nil {
 			first, at = err, *u
@@ -263,24 +263,28 @@ func (c *Conn) collectLast(ctx context.Context) (any, error) {
 	switch {
 	case err != nil:
 		return nil, err
+	case cut:
+		return nil, at.others(first, nil) // the last one may have run
 	case first == nil || at.position == position:
 		return last, first
 	}
 	return last, at.others(first, own)
 }
 
-// drain flushes and reads all replies that are due. It ends early when the
-// connection is given up.
-func (c *Conn) drain(ctx context.Context, each func(u *upcoming, value any, err error)) error {
+// drain flushes and reads all replies that are due. It is cut short when the connection
+// is given up, for what a reply failed with, while more are due: of those nothing is known
+// then.
+func (c *Conn) drain(ctx context.Context, each func(u *upcoming, value any, err error)) (cut bool, err error) {
 	u, err := c.next()
 	if err != nil {
-		return err
+		return false, err
 	}
 	for ; err == nil && u.due; u, err = c.next() {
-		value, err := c.await(ctx, &u)
-		each(&u, value, err)
+		value, failed := c.await(ctx, &u)
+		each(&u, value, failed)
+		cut = u.more && failed != nil
 	}
-	return nil
+	return cut && err != nil, nil
 }
 
 // isReply reports an error that a server replied.

@@ -15,6 +15,7 @@ import (
 	"github.com/redisfluster/fluster/internal/command"
 	"github.com/redisfluster/fluster/internal/node"
 	"github.com/redisfluster/fluster/internal/redistest"
+	"github.com/redisfluster/fluster/internal/router"
 )
 
 // crowd has the shared connection of a node be full, with a line, until its server
@@ -196,4 +197,40 @@ func TestWhatNobodyWasToWaitForIsNotExecutedIfItIsInLine(t *testing.T) {
 	f[1].Resume()
 	end()
 	assert.LessOrEqual(t, f[1].Executed("INCR"), others)
+}
+
+// What was sent to other nodes behind a command that was left in line has run, though
+// nobody has heard of it.
+func TestADoThatEndsEarlyDoesNotSayThatNothingRan(t *testing.T) {
+	for _, last := range []string{"", "INCR"} {
+		r, f := fakes(t, 2, "dial_timeout=30s&read_timeout=30s&write_timeout=30s")
+		r.share(t)
+		f[1].Hang()
+		end := r.crowd(t, 1)
+		ran := 0
+		for tries := 0; tries < 20 || ran == 0; tries++ {
+			require.Less(t, tries, 1000, "nothing ever ran")
+			before := f[0].Executed("INCR")
+			c := r.conn()
+			r.keepIn(1)
+			send(t, c, "INCR", "b")
+			args := []any{"a"}
+			if last == "" {
+				send(t, c, "INCR", "a")
+				args = nil
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), briefly)
+			_, err := redis.DoContext(c, ctx, last, args...)
+			cancel()
+			require.Error(t, err)
+			if f[0].Executed("INCR") > before {
+				ran++
+				assert.False(t, router.SafeToRetry(err), "Do(%q): %v", last, err)
+				assert.True(t, router.MaybeExecuted(err), "Do(%q): %v", last, err)
+			}
+			_ = c.Close()
+		}
+		f[1].Resume()
+		end()
+	}
 }

@@ -338,6 +338,7 @@ func (c *Conn) awaitSend(ctx context.Context, limit time.Duration) error {
 type upcoming struct {
 	sub      *subscription // nil if the connection is none
 	due      bool          // a reply is
+	more     bool          // others are, too
 	one      due
 	position int    // of that among the replies of the pipeline
 	text     string // how an error shows the command; set if it failed
@@ -359,6 +360,7 @@ func (c *Conn) next() (upcoming, error) {
 	next := upcoming{position: c.position}
 	if next.one, next.due = c.desk.pop(); next.due {
 		c.position++
+		next.more = c.pending() > 0
 		if next.one.op != nil {
 			c.tx.answerNow(next.one.op)
 		}

@@ -73,7 +73,7 @@ type tries struct {
 // outcome is what the call fails with, if its last try failed with err: with that,
 // unless it says that the call cannot have run, though an earlier try may have.
 func (t *tries) outcome(err error) error {
-	if t.open != nil && node.SafeToRetry(err) {
+	if t.open != nil && SafeToRetry(err) {
 		err = t.open
 	}
 	if t.over != nil {
