@@ -242,3 +242,24 @@ func TestJitterKeepsItsBounds(t *testing.T) {
 	assert.Equal(t, time.Second, tenthJitter(time.Second, 0.5))
 	assert.Equal(t, 1100*ms, tenthJitter(time.Second, 1))
 }
+
+// WaitReady waits for nodes that have not answered, and hurries their probes. An answer
+// after which a node stays out is not what it waits for.
+func TestAFirstAnswerThatIsLateIsNotTheLastThatIsWaitedFor(t *testing.T) {
+	g := newGroup(Config{}.withDefaults(), 2, func() float64 { return 1 }, epoch)
+	m := g.nodes[0]
+	m.penalize(epoch, Evidence{Class: Timeout, Cause: errFault})
+	g.out++
+	g.rouse()
+	m.begin(epoch)
+	now := epoch.Add(100 * time.Millisecond)
+	g.finish(now, 0, Evidence{Class: Alive})
+	require.False(t, m.state.Live)
+	assert.False(t, m.answered)
+	g.rouse()
+	assert.True(t, m.wanted, "its probe is not hurried")
+	m.begin(now)
+	verdict := m.finish(now.Add(100*time.Millisecond), Evidence{Class: Alive})
+	assert.Equal(t, leave, verdict.move, "the second one counts")
+	assert.True(t, m.answered)
+}

@@ -114,10 +114,10 @@ func (m *machine) giveUp(now time.Time) verdict {
 // penalized since the probe began: then it proves nothing.
 func (m *machine) heard(now time.Time, ev Evidence) verdict {
 	ev = ev.withCause()
-	hung := m.hung(now) // before this answer changes what is usual
+	thaws := m.thaws(now) // before this answer changes what is usual
 	switch {
 	case ev.Class == Alive:
-		m.answered = true
+		m.answered = m.answered || !thaws
 		m.aliveSeq = m.seq
 		m.took.add(now.Sub(m.started))
 	case ev.Class > Ask:
@@ -130,14 +130,14 @@ func (m *machine) heard(now time.Time, ev Evidence) verdict {
 	case m.state.Live:
 		return m.heardLive(now, ev)
 	default:
-		return m.heardInBox(now, ev, hung)
+		return m.heardInBox(now, ev, thaws)
 	}
 }
 
-// hung reports whether the probe that ends now took so long that the node was frozen
-// meanwhile.
-func (m *machine) hung(now time.Time) bool {
-	return now.Sub(m.started) > m.patience(brokenFor)
+// thaws reports whether the probe that ends now took so long that the node, which is out
+// for its silence, was frozen meanwhile.
+func (m *machine) thaws(now time.Time) bool {
+	return !m.state.Live && m.class == Timeout && !m.thawed && now.Sub(m.started) > m.patience(brokenFor)
 }
 
 func (m *machine) heardLive(now time.Time, ev Evidence) verdict {
@@ -188,13 +188,13 @@ func (m *machine) doubt(now time.Time, ev Evidence) verdict {
 	return m.judge(now)
 }
 
-func (m *machine) heardInBox(now time.Time, ev Evidence, hung bool) verdict {
+func (m *machine) heardInBox(now time.Time, ev Evidence, thaws bool) verdict {
 	switch {
 	case ev.Class <= Ask && ev.Class != Alive:
 		m.wait(now, m.pause)
 		return verdict{}
 	case ev.Class == Alive, m.answersAtLeast(ev):
-		if hung && m.class == Timeout && !m.thawed {
+		if thaws {
 			m.scatter(now)
 			return verdict{}
 		}
