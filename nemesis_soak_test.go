@@ -140,9 +140,9 @@ func TestCallsOfEveryKindKeepTheirPromisesUnderAFaultEverySecond(t *testing.T) {
 		waitLive(t, f.FlusterCluster, nodeName(i))
 	}
 	stop()
-	t.Logf("%d faults; %d calls: %d acknowledged, %d may have run, %d did not; longest by pool %v, Do %v, pipeline %v; heap %d and %d KiB, descriptors %d and %d",
+	t.Logf("%d faults; %d calls: %d acknowledged, %d may have run, %d did not; longest by pool %v, Do %v, pipeline %v; heap %d and %d KiB, descriptors %d and %d; the machine stalled for %v at most",
 		befallen, s.calls.Load(), s.acked.Load(), s.maybe.Load(), s.safe.Load(), s.byPool.get(), s.byDo.get(), s.byPipeline.get(),
-		early.heap>>10, late.heap>>10, early.descriptors, late.descriptors)
+		early.heap>>10, late.heap>>10, early.descriptors, late.descriptors, s.r.slack())
 	s.verify(early, late)
 }
 

@@ -6,10 +6,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/redisfluster/fluster/fluster"
@@ -20,16 +23,34 @@ import (
 // canary is a password that must never be seen.
 const canary = "c4nary-pa55word"
 
-// ledger collects everything that a cluster says about itself.
+// ledger hears everything that a cluster says about itself. What it has looked through it
+// forgets, but for the first that told the password, and the end.
 type ledger struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
+	mu   sync.Mutex
+	buf  bytes.Buffer
+	said int64 // bytes
+	told string
 }
+
+// keptSaid is how much a ledger keeps of what it has looked through.
+const keptSaid = 4 << 20
 
 func (l *ledger) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.said += int64(len(p))
+	if l.buf.Len() > 2*keptSaid {
+		l.look()
+		l.buf.Next(l.buf.Len() - keptSaid)
+	}
 	return l.buf.Write(p)
+}
+
+// look notes whether the password was told.
+func (l *ledger) look() {
+	if l.told == "" && bytes.Contains(l.buf.Bytes(), []byte(canary)) {
+		l.told = l.buf.String()
+	}
 }
 
 // print writes v in every way that a program might.
@@ -44,8 +65,22 @@ func (l *ledger) requireClean(t *testing.T) {
 	t.Helper()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	require.NotZero(t, l.buf.Len())
-	require.NotContains(t, l.buf.String(), canary)
+	l.look()
+	require.NotZero(t, l.said)
+	require.NotContains(t, l.told, canary)
+}
+
+func TestALedgerFindsThePasswordWhereverItIsTold(t *testing.T) {
+	for _, before := range []int{0, 10, keptSaid, 2*keptSaid - 5, 2 * keptSaid, 5*keptSaid - 3} {
+		var l ledger
+		text := strings.Repeat("x", before) + canary + strings.Repeat("y", 7*keptSaid)
+		for part := range slices.Chunk([]byte(text), 10_000) {
+			_, _ = l.Write(part)
+		}
+		l.look()
+		assert.Contains(t, l.told, canary, "after %d bytes", before)
+		assert.LessOrEqual(t, l.buf.Len(), 3*keptSaid)
+	}
 }
 
 func TestNoPasswordIsEverPrinted(t *testing.T) {
