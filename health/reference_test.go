@@ -289,7 +289,7 @@ func (r *reference) heard(now time.Time, i int, ev Evidence) {
 	n := &r.nodes[i]
 	late := now.Sub(n.began) > max(40*ms, min(4*n.usually(), r.cfg.Timeout))
 	if ev.Class == Alive {
-		n.answered = n.answered || !(late && n.out && n.class == Timeout && !n.probedAgain)
+		n.answered = n.answered || !late || !n.out || n.class != Timeout || n.probedAgain
 		n.took = append(n.took, now.Sub(n.began))
 	}
 	switch {
