@@ -55,6 +55,15 @@ func TestCallersWaitOnceMuchHasGathered(t *testing.T) {
 	m.mu.Lock()
 	m.flushing = true // as if a socket took nothing
 	m.mu.Unlock()
+	flush := sync.OnceFunc(func() {
+		m.mu.Lock()
+		m.flushing = false
+		turn := m.leadLocked()
+		m.mu.Unlock()
+		m.flushApart(turn)
+	})
+	t.Cleanup(flush)
+	n.shared.apart.Store(0) // the first call may have found the processors busy
 	value := strings.Repeat("x", 15<<10)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -86,11 +95,7 @@ func TestCallersWaitOnceMuchHasGathered(t *testing.T) {
 	assert.Less(t, gathered, maxGathered+maxSharedSize+1<<10, "more than the bound has gathered")
 	cancel()
 	leaving.Wait()
-	m.mu.Lock()
-	m.flushing = false
-	turn := m.leadLocked()
-	m.mu.Unlock()
-	m.flushApart(turn)
+	flush()
 	patient.Wait()
 	n.shared.beside.Store(0)
 	n.shared.relieved.Store(false)
