@@ -82,9 +82,9 @@ func (s *stay) await() {
 	case <-limit.C:
 	}
 	s.popper.mu.Lock()
-	asking := s.asking
+	popped := s.answered != nil // also if the reply has just come, and is yet to be given out
 	s.popper.mu.Unlock()
-	if asking {
+	if popped {
 		<-s.done
 	}
 }
