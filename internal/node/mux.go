@@ -13,8 +13,8 @@ import (
 	"github.com/redisfluster/fluster/health"
 )
 
-// errMuxOver says that a shared connection takes no more commands; nothing of this
-// one was kept.
+// errMuxOver says that a shared connection takes no more commands, and that nothing of this
+// one was kept. It is never wrapped.
 var errMuxOver = errors.New("shared connection is over")
 
 const (
@@ -73,8 +73,7 @@ type mux struct {
 	slow      int    // yields in a row that took long
 	flights   flights
 	roomy     int       // flushes in a row that were small for their buffer
-	waiting   list.List // callers (*muxWaiter) and batches (*Batch) that wait for room, in order
-	promised  int       // bytes of callers who were let in and have not come
+	waiting   list.List // calls (*linedCall) and batches (*Batch) that wait for room, in order
 	lined     int       // bytes of batches that wait
 	retired   bool      // takes no new calls
 	held      bool      // has retired because it was held up
@@ -160,13 +159,21 @@ func newOp(ctx context.Context) *muxOp {
 	return o
 }
 
-// do runs one command of some size, or returns errMuxOver.
-func (m *mux) do(ctx context.Context, size int, cmd string, args []any) (any, error) {
+// do runs one command, or returns errMuxOver.
+func (m *mux) do(ctx context.Context, cmd string, args []any) (any, error) {
 	o := newOp(ctx)
-	if err := m.add(ctx, o, size, cmd, args); err != nil {
+	m.mu.Lock()
+	switch {
+	case m.over.Load():
+		m.mu.Unlock()
 		o.release()
-		return nil, err
+		return nil, errMuxOver
+	case m.mustWaitLocked():
+		l := m.lineUpLocked(o, cmd, args)
+		m.mu.Unlock()
+		return m.waitInLine(ctx, l)
 	}
+	m.enqueueAndUnlock(o, cmd, args)
 	return Call{m, o}.Wait(ctx, cmd)
 }
 
@@ -214,7 +221,10 @@ func (m *mux) leave(ctx context.Context, cmd string) error {
 func (m *mux) result(ctx context.Context, o *muxOp, cmd string) (any, error) {
 	reply, err, maybe := o.reply, o.err, o.maybe
 	o.release()
-	if err != nil {
+	switch {
+	case err == errMuxOver: //nolint:errorlint // never wrapped
+		return nil, err
+	case err != nil:
 		return nil, m.node.error(cmd, err, maybe)
 	}
 	if refusal, ok := reply.(redis.Error); ok {
@@ -224,27 +234,10 @@ func (m *mux) result(ctx context.Context, o *muxOp, cmd string) (any, error) {
 	return reply, nil
 }
 
-// add puts a call behind all others, and flushes if nobody else is about to.
-func (m *mux) add(ctx context.Context, o *muxOp, size int, cmd string, args []any) error {
-	m.mu.Lock()
-	if m.fullLocked() || m.waiting.Len() > 0 {
-		if err := m.awaitRoomLocked(ctx, size); err != nil {
-			m.passOnAndUnlock()
-			return m.node.error(cmd, err, false)
-		}
-	}
-	if m.over.Load() {
-		m.passOnAndUnlock()
-		return errMuxOver
-	}
-	m.enqueueAndUnlock(o, cmd, args)
-	return nil
-}
-
-// begin is add for a call that is not to wait for room, and reports whether it had to.
+// begin puts a call behind all others, and reports false if it would have to wait for room.
 func (m *mux) begin(o *muxOp, cmd string, args []any) bool {
 	m.mu.Lock()
-	if m.over.Load() || m.fullLocked() || m.waiting.Len() > 0 {
+	if m.over.Load() || m.mustWaitLocked() {
 		m.mu.Unlock()
 		return false
 	}
@@ -255,20 +248,24 @@ func (m *mux) begin(o *muxOp, cmd string, args []any) bool {
 // enqueueAndUnlock puts a call behind all others, and flushes, without the lock, if
 // nobody else is about to.
 func (m *mux) enqueueAndUnlock(o *muxOp, cmd string, args []any) {
-	m.expectLocked(1)
-	was := len(m.gathered)
-	m.gathered = appendCommand(m.gathered, cmd, args)
-	o.begins = m.bytes
-	m.bytes += uint64(len(m.gathered) - was)
-	m.queue = append(m.queue, o)
+	m.enqueueLocked(o, cmd, args)
 	turn := m.leadLocked()
-	small := m.flights.unread+len(m.gathered) <= ownWrite
+	small := m.smallLocked()
 	m.mu.Unlock()
 	if small {
 		m.flush(turn)
 	} else {
 		m.flushApart(turn)
 	}
+}
+
+func (m *mux) enqueueLocked(o *muxOp, cmd string, args []any) {
+	m.expectLocked(1)
+	was := len(m.gathered)
+	m.gathered = appendCommand(m.gathered, cmd, args)
+	o.begins = m.bytes
+	m.bytes += uint64(len(m.gathered) - was)
+	m.queue = append(m.queue, o)
 }
 
 // expectLocked counts calls that are about to be under way.
@@ -328,7 +325,6 @@ func (m *mux) retire() {
 	}
 }
 
-// spentLocked reports that the connection takes no new calls, and nobody needs it any more.
-func (m *mux) spentLocked() bool {
-	return m.retired && m.calls == m.answered && m.waiting.Len() == 0
-}
+// spentLocked reports that the connection takes no new calls, and nobody needs it any more:
+// where nothing is under way there is room, so that nobody stands in line.
+func (m *mux) spentLocked() bool { return m.retired && m.calls == m.answered }

@@ -194,7 +194,7 @@ func (s *sharing) mayBatch() bool {
 func (m *mux) enlist(b *Batch) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	waits := m.fullLocked() || m.waiting.Len() > 0
+	waits := m.mustWaitLocked()
 	if m.over.Load() || waits && m.lined+len(b.text) > maxLined {
 		return false
 	}
@@ -207,7 +207,7 @@ func (m *mux) enlist(b *Batch) bool {
 	}
 	m.absorbLocked(b)
 	b.turn = m.leadLocked()
-	b.inline = m.flights.unread+len(m.gathered) <= ownWrite
+	b.inline = m.smallLocked()
 	return true
 }
 

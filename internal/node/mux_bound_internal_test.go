@@ -112,7 +112,7 @@ func TestCallsWhoseCallersHaveLeftAreBoundedToo(t *testing.T) {
 	m.mu.Unlock()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	_, err := m.do(ctx, 10, "GET", []any{"k"})
+	_, err := m.do(ctx, "GET", []any{"k"})
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	assert.True(t, SafeToRetry(err))
 	m.mu.Lock()
@@ -120,7 +120,7 @@ func TestCallsWhoseCallersHaveLeftAreBoundedToo(t *testing.T) {
 	m.admitLocked()
 	m.mu.Unlock()
 	f.Resume()
-	_, err = m.do(t.Context(), 10, "PING", nil)
+	_, err = m.do(t.Context(), "PING", nil)
 	require.NoError(t, err)
 }
 
@@ -133,7 +133,7 @@ func TestWhatABurstTakesIsGivenBack(t *testing.T) {
 		m := n.shared.mux.Load()
 		for range 200 {
 			wg.Go(func() {
-				_, err := m.do(t.Context(), 2<<10, "ECHO", []any{strings.Repeat("x", 2<<10)})
+				_, err := m.do(t.Context(), "ECHO", []any{strings.Repeat("x", 2<<10)})
 				assert.NoError(t, err)
 			})
 		}

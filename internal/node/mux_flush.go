@@ -31,6 +31,9 @@ func (m *mux) mayFlushLocked() bool {
 	return m.flights.n < m.node.shared.pace.flights(m.calls-m.answered, len(m.gathered))
 }
 
+// smallLocked reports that a socket takes at once what is under way and what has gathered.
+func (m *mux) smallLocked() bool { return m.flights.unread+len(m.gathered) <= ownWrite }
+
 // flush writes what has gathered, and goes on while more does.
 func (m *mux) flush(turn uint64) {
 	for turn != 0 && m.ripe(turn) {

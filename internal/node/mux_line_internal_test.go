@@ -15,64 +15,8 @@ import (
 	"github.com/redisfluster/fluster/internal/redistest"
 )
 
-// Whoever is let in and then leaves hands his room on. A batch that gets it must be
-// written, also if nothing else is under way.
-func TestABatchThatGetsTheRoomOfACallWhichLeftIsWritten(t *testing.T) {
-	redistest.NoLeaks(t)
-	f := redistest.NewFake(t)
-	n := nodeOf(t, f, "?read_timeout=0s&write_timeout=0s")
-	m := n.shared.mux.Load()
-	redistest.WaitFor(t, patience, func() bool { return m.flying() == flying{} }, "the first call is over")
-	b := NewBatch()
-	b.Add("PING", nil)
-	m.mu.Lock()
-	place := m.waiting.PushBack(&muxWaiter{size: maxGathered, ready: make(chan struct{})}) // as large as the room
-	m.mu.Unlock()
-	require.True(t, m.enlist(b), "behind a call that waits")
-	Launch([]*Batch{b})
-	m.mu.Lock()
-	m.admitLocked()
-	require.True(t, place.Value.(*muxWaiter).in)
-	require.Equal(t, 1, m.waiting.Len(), "there was room for the call only")
-	m.giveUpLocked(place) // its context has ended
-	m.passOnAndUnlock()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
-	defer cancel()
-	assert.NoError(t, b.Wait(ctx, 0), "nobody writes the batch: %+v", m.flying())
-	f.Drop()
-}
-
-// The same when the connection takes no more calls: one that was let in then goes elsewhere,
-// and before that the connection does not end, though nothing is under way.
-func TestABatchThatIsLetInByTheEndOfACurrentConnectionIsWritten(t *testing.T) {
-	redistest.NoLeaks(t)
-	f := redistest.NewFake(t)
-	n := nodeOf(t, f, "?read_timeout=0s&write_timeout=0s")
-	m := n.shared.mux.Load()
-	redistest.WaitFor(t, patience, func() bool { return m.flying() == flying{} }, "the first call is over")
-	b := NewBatch()
-	b.Add("PING", nil)
-	m.mu.Lock()
-	m.promised += maxGathered // a call is let in, and has not come yet
-	m.waiting.PushBack(&muxWaiter{size: 1, ready: make(chan struct{})})
-	m.mu.Unlock()
-	require.True(t, m.enlist(b))
-	Launch([]*Batch{b})
-	m.retire()
-	m.mu.Lock()
-	assert.Equal(t, 1, m.waiting.Len(), "another call is sent away, and the batch stays")
-	m.promised -= maxGathered // as when it comes
-	m.mu.Unlock()
-	_, err := m.do(t.Context(), 10, "PING", nil)
-	require.Equal(t, errMuxOver, err)
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
-	defer cancel()
-	assert.NoError(t, b.Wait(ctx, 0), "nobody writes the batch: %+v", m.flying())
-	f.Drop()
-}
-
-// A natural way into the first one: many calls stand in line, a batch stands behind them,
-// and the calls' common context ends when the last replies come.
+// Many calls stand in line, a batch stands behind them, and the calls' common context ends
+// when the last replies come.
 func TestABatchBehindManyCallsThatLeaveAtOnceIsWritten(t *testing.T) {
 	redistest.NoLeaks(t)
 	for round := range 30 {
@@ -81,7 +25,7 @@ func TestABatchBehindManyCallsThatLeaveAtOnceIsWritten(t *testing.T) {
 		var callers sync.WaitGroup
 		const calls = 5000
 		for range calls {
-			callers.Go(func() { _, _ = c.mux.do(ctx, maxSharedSize, "PING", nil) })
+			callers.Go(func() { _, _ = c.mux.do(ctx, "PING", nil) })
 		}
 		redistest.WaitFor(t, patience, func() bool { return c.inLine() == calls }, "all wait")
 		last := fmt.Sprint(c.commands-round%10, ":")
@@ -107,19 +51,82 @@ func TestABatchBehindManyCallsThatLeaveAtOnceIsWritten(t *testing.T) {
 	}
 }
 
-// A call that waits in line is let in, finds that the batches behind it have taken its
-// room, and goes to the end of the line.
 func TestACallInLineIsNotOvertakenByTheBatchesBehindIt(t *testing.T) {
 	redistest.NoLeaks(t)
 	c := crowded(t, unlimited)
+	c.line(t, 2)
 	before := c.commands
 	wait := c.callInLine(t.Context(), t)
 	c.line(t, 60)
 	c.fake.Resume()
 	reply, err := wait()
 	require.NoError(t, err)
-	room := maxGathered/(perBatch*15<<10) + 1 // batches
-	assert.LessOrEqual(t, reply, before+1+room*perBatch, "%d commands stood before it", before)
+	assert.Equal(t, before+1, reply)
+	for i := range c.batches {
+		_, errs := c.results(t, i)
+		require.Equal(t, make([]error, perBatch), errs)
+	}
+}
+
+// A call in line is encoded by others. Whatever its caller does with his arguments when it
+// has its end, what is executed is what he called, once or not at all, as its error says.
+func TestACallThatLeavesTheLineTakesItsArgumentsAlong(t *testing.T) {
+	redistest.NoLeaks(t)
+	c := crowded(t, unlimited)
+	const calls = 300
+	var ran sync.Map // by value
+	c.fake.Handle(func(cmd []string) []byte {
+		if cmd[0] != "SADD" {
+			return nil
+		}
+		_, twice := ran.LoadOrStore(cmd[2], true)
+		assert.False(t, twice, "%s was executed twice, or though it is said not to be sent", cmd[2][:3])
+		return []byte(":1\r\n")
+	})
+	var ctxs [10]context.Context
+	var ends [10]context.CancelFunc
+	for i := range ctxs {
+		ctxs[i], ends[i] = context.WithCancel(t.Context())
+		defer ends[i]()
+	}
+	var unsent, unknown, done atomic.Int64
+	var callers sync.WaitGroup
+	for i := range calls {
+		callers.Go(func() {
+			value := []byte(fmt.Sprintf("%03d%s", i, strings.Repeat("x", 8<<10)))
+			was := string(value)
+			_, err := c.mux.do(ctxs[i%len(ctxs)], "SADD", []any{"set", value})
+			clear(value)
+			_, executed := ran.Load(was)
+			switch {
+			case err == nil:
+				done.Add(1)
+				assert.True(t, executed)
+			case SafeToRetry(err):
+				unsent.Add(1)
+				assert.False(t, executed)
+				ran.Store(was, true) // so that it must not be, later
+			default:
+				unknown.Add(1)
+				assert.True(t, MaybeExecuted(err), "%v", err)
+			}
+		})
+	}
+	redistest.WaitFor(t, patience, func() bool { return c.inLine() == calls }, "all stand in line")
+	ends[0]() // before the line moves,
+	redistest.WaitFor(t, patience, func() bool { return unsent.Load() == calls/10 }, "some leave")
+	c.fake.Resume()
+	for _, end := range ends[1:9] { // and while it does
+		end()
+	}
+	callers.Wait()
+	t.Logf("%d executed, %d unsent, %d unknown", done.Load(), unsent.Load(), unknown.Load())
+	assert.GreaterOrEqual(t, done.Load(), int64(calls/10))
+	ran.Range(func(value, _ any) bool {
+		return assert.NotContains(t, value, "\x00", "what a caller has changed was executed")
+	})
+	assert.Equal(t, [2]int{}, c.lineNow())
+	c.requireReplies(t)
 }
 
 // Nobody makes callers receive what they have flushed. So there may not be any number of
@@ -155,7 +162,6 @@ func TestTheLineIsBounded(t *testing.T) {
 	redistest.WaitFor(t, patience, func() bool { return m.flying() == flying{} }, "all is answered")
 	m.mu.Lock()
 	assert.Zero(t, m.lined)
-	assert.Zero(t, m.promised)
 	m.mu.Unlock()
 }
 
@@ -216,14 +222,14 @@ func TestABatchThatIsOutOfTheLineIsNeverExecuted(t *testing.T) {
 		require.NoError(t, err)
 		assert.False(t, out[(number-1)/perBatch].Load(), "command %d was executed", number)
 	}
-	assert.Equal(t, [3]int{}, c.lineNow())
+	assert.Equal(t, [2]int{}, c.lineNow())
 }
 
-// lineNow returns how many wait in line, for how many bytes, and how many are promised.
-func (c *throng) lineNow() [3]int {
+// lineNow returns how many wait in line, and how many bytes of batches.
+func (c *throng) lineNow() [2]int {
 	c.mux.mu.Lock()
 	defer c.mux.mu.Unlock()
-	return [3]int{c.mux.waiting.Len(), c.mux.lined, c.mux.promised}
+	return [2]int{c.mux.waiting.Len(), c.mux.lined}
 }
 
 // Others who left were in front of it.
@@ -242,7 +248,7 @@ func TestABatchInLineIsSentThoughAllOthersLeave(t *testing.T) {
 	replies, errs := c.results(t, sent+17)
 	assert.Equal(t, make([]error, perBatch), errs)
 	assert.Equal(t, c.numbers(sent), replies)
-	assert.Equal(t, [3]int{}, c.lineNow())
+	assert.Equal(t, [2]int{}, c.lineNow())
 }
 
 // What is given up is not to be flushed in one piece either.
@@ -286,31 +292,4 @@ func TestALineThatFailsStaysWhereItIs(t *testing.T) {
 	defer c.mux.mu.Unlock()
 	assert.Less(t, len(c.mux.gathered), maxGathered+maxBatchSize)
 	assert.Zero(t, c.mux.lined)
-}
-
-// Nobody else would close it.
-func TestTheLastWhoLeavesTheLineOfARetiredConnectionClosesIt(t *testing.T) {
-	redistest.NoLeaks(t)
-	f := redistest.NewFake(t)
-	n := nodeOf(t, f, unlimited)
-	m := n.shared.mux.Load()
-	redistest.WaitFor(t, patience, func() bool { return m.flying() == flying{} }, "the first call is over")
-	m.mu.Lock()
-	m.promised = maxGathered // to a call that has not come yet
-	m.mu.Unlock()
-	var all []*Batch
-	for range 3 {
-		b := NewBatch()
-		b.Add("PING", nil)
-		require.True(t, m.enlist(b))
-		all = append(all, b)
-	}
-	Launch(all)
-	m.retire()
-	for _, b := range all {
-		assert.NoError(t, m.conn.Err(), "some wait")
-		assert.True(t, b.Withdraw(context.Canceled))
-		assert.True(t, b.Withdraw(context.Canceled), "it is still out")
-	}
-	redistest.WaitFor(t, patience, func() bool { return f.Conns() == 0 || m.conn.Err() != nil }, "it is closed")
 }

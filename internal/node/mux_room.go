@@ -5,62 +5,61 @@ import (
 	"context"
 )
 
-// muxWaiter is a caller who waits for room in a mux.
-type muxWaiter struct {
-	size  int           // bytes of his command
-	ready chan struct{} // closed when he is let in
-	in    bool
+// linedCall is a call that waits for room in a mux. Its command is encoded when there is,
+// without waking its caller, whose arguments are not touched once he has left the line.
+type linedCall struct {
+	op    *muxOp
+	cmd   string
+	args  []any
+	place *list.Element // in the line, whose mux's mu protects it; nil if it is not there
 }
 
-// fullLocked reports that callers are to wait before they add more.
+// fullLocked reports that there is no room for more.
 func (m *mux) fullLocked() bool {
-	return len(m.gathered)+m.promised >= maxGathered || m.calls-m.answered >= maxUnanswered
+	return len(m.gathered) >= maxGathered || m.calls-m.answered >= maxUnanswered
 }
 
-// awaitRoomLocked waits until a caller may add a command, or the connection is over,
-// and returns an error if ctx ends before. Meanwhile mu is not held. If then he adds
-// nothing, passOnAndUnlock must follow.
-func (m *mux) awaitRoomLocked(ctx context.Context, size int) error {
-	if m.over.Load() {
-		return nil
-	}
-	w := &muxWaiter{size: size, ready: make(chan struct{})}
-	place := m.waiting.PushBack(w)
-	m.mu.Unlock()
+// mustWaitLocked reports that whoever comes is to stand in line.
+func (m *mux) mustWaitLocked() bool { return m.fullLocked() || m.waiting.Len() > 0 }
+
+// lineUpLocked puts a call at the end of the line.
+func (m *mux) lineUpLocked(o *muxOp, cmd string, args []any) *linedCall {
+	l := &linedCall{op: o, cmd: cmd, args: args}
+	l.place = m.waiting.PushBack(l)
+	return l
+}
+
+// waitInLine is Call.Wait for a call in line. It returns errMuxOver if the connection takes
+// no more commands and this one has not come in.
+func (m *mux) waitInLine(ctx context.Context, l *linedCall) (any, error) {
 	select {
-	case <-w.ready:
-		m.mu.Lock()
-		m.promised -= w.size
-		return nil
+	case <-l.op.ended:
+		return m.result(ctx, l.op, l.cmd)
 	case <-ctx.Done():
-		m.mu.Lock()
-		m.giveUpLocked(place)
-		return ctx.Err()
 	}
+	if m.stepOut(l) {
+		l.op.release()
+		return nil, m.node.error(l.cmd, ctx.Err(), false)
+	}
+	return Call{m, l.op}.Wait(ctx, l.cmd)
 }
 
-// giveUpLocked is the end of a caller who waits no more.
-func (m *mux) giveUpLocked(place *list.Element) {
-	if w := place.Value.(*muxWaiter); w.in {
-		m.promised -= w.size
-	} else {
-		m.waiting.Remove(place)
+// stepOut takes a call out of the line, and reports false if it does not stand there any
+// more.
+func (m *mux) stepOut(l *linedCall) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if l.place == nil {
+		return false
 	}
-}
-
-// passOnAndUnlock gives the room of a caller who does not use it to the next ones, and has
-// them flushed.
-func (m *mux) passOnAndUnlock() {
-	m.admitLocked()
-	turn := m.leadLocked()
-	m.mu.Unlock()
-	m.flushApart(turn)
+	m.waiting.Remove(l.place)
+	l.place = nil
+	return true
 }
 
 // admitLocked lets in as many of those who wait as there is room for, and all once the
-// connection has failed: a batch then fails with the rest. A caller who comes in adds a
-// command, whose flush lets in the next ones; or passes his room on. Whoever calls it is to
-// have what comes in flushed, if need be.
+// connection has failed: a batch then fails with the rest, and a call goes elsewhere.
+// Whoever calls it is to have what comes in flushed, if need be.
 func (m *mux) admitLocked() {
 	failed := m.failedLocked()
 	for e := m.waiting.Front(); e != nil && (failed || !m.fullLocked()); e = m.waiting.Front() {
@@ -68,16 +67,15 @@ func (m *mux) admitLocked() {
 		case *Batch:
 			m.steppedOutLocked(w)
 			m.absorbLocked(w)
-		case *muxWaiter:
-			m.promised += w.size
-			w.letIn()
+		case *linedCall:
+			w.place = nil
+			if failed {
+				w.op.complete(nil, errMuxOver)
+			} else {
+				m.enqueueLocked(w.op, w.cmd, w.args)
+			}
 		}
 	}
-}
-
-func (w *muxWaiter) letIn() {
-	w.in = true
-	close(w.ready)
 }
 
 // steppedOutLocked notes that a batch is not in the line any more.
@@ -89,15 +87,15 @@ func (m *mux) steppedOutLocked(b *Batch) {
 // failedLocked reports that nothing will be written any more.
 func (m *mux) failedLocked() bool { return m.readErr != nil || m.writeErr != nil }
 
-// sendAwayLocked has the callers in line go elsewhere. They take no room.
+// sendAwayLocked has the calls in line go elsewhere.
 func (m *mux) sendAwayLocked() {
 	var next *list.Element
 	for e := m.waiting.Front(); e != nil; e = next {
 		next = e.Next()
-		if w, ok := e.Value.(*muxWaiter); ok {
+		if l, ok := e.Value.(*linedCall); ok {
 			m.waiting.Remove(e)
-			w.size = 0
-			w.letIn()
+			l.place = nil
+			l.op.complete(nil, errMuxOver)
 		}
 	}
 }
@@ -112,13 +110,9 @@ func (m *mux) withdraw(b *Batch, cause error) bool {
 	m.waiting.Remove(b.place)
 	m.steppedOutLocked(b)
 	b.out = true
-	spent := m.spentLocked()
 	m.mu.Unlock()
 	for i := range b.ops {
 		b.ops[i].complete(nil, cause)
-	}
-	if spent {
-		m.conn.sever(errStale)
 	}
 	return true
 }

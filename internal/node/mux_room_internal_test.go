@@ -232,7 +232,7 @@ func (c *throng) callInLine(ctx context.Context, t *testing.T) (wait func() (int
 	var reply int
 	var err error
 	var caller sync.WaitGroup
-	caller.Go(func() { reply, err = redis.Int(c.mux.do(ctx, 15<<10, "RPUSH", []any{"log", c.value(0)})) })
+	caller.Go(func() { reply, err = redis.Int(c.mux.do(ctx, "RPUSH", []any{"log", c.value(0)})) })
 	redistest.WaitFor(t, patience, func() bool { return c.inLine() == was+1 }, "a call waits in line")
 	return func() (int, error) {
 		caller.Wait()
@@ -252,6 +252,7 @@ func TestNobodyWhoComesLaterGoesBeforeABatchInLine(t *testing.T) {
 		waits = append(waits, c.callInLine(t.Context(), t))
 		c.line(t, 2)
 	}
+	assert.False(t, c.mux.begin(newOp(t.Context()), "RPUSH", []any{"log", c.value(0)}))
 	c.fake.Resume()
 	var all []int
 	last := make([]int, len(c.batches)) // reply of each batch
@@ -276,40 +277,6 @@ func TestNobodyWhoComesLaterGoesBeforeABatchInLine(t *testing.T) {
 		require.Equal(t, i+1, n, "a command was executed twice or not at all")
 	}
 	assert.Equal(t, len(all), c.fake.Executed("RPUSH"))
-}
-
-// While somebody stands in line there may be some room, which is promised to one who was let
-// in and has not come yet. It is for nobody who comes later.
-func TestNobodyGoesBeforeTheLineThoughThereIsRoom(t *testing.T) {
-	redistest.NoLeaks(t)
-	f := redistest.NewFake(t)
-	n := nodeOf(t, f, unlimited)
-	c := &throng{Node: n, fake: f, mux: n.shared.mux.Load()}
-	redistest.WaitFor(t, patience, func() bool { return c.mux.flying() == flying{} }, "the first call is over")
-	absent := &muxWaiter{size: maxGathered, ready: make(chan struct{})}
-	c.mux.mu.Lock()
-	place := c.mux.waiting.PushBack(absent)
-	c.mux.mu.Unlock()
-	c.enlist(t)
-	c.mux.mu.Lock()
-	c.mux.admitLocked()
-	c.mux.mu.Unlock()
-	require.True(t, absent.in)
-	require.True(t, c.full(), "the room is promised")
-	require.Equal(t, 1, c.inLine(), "there is no room for more than one")
-
-	c.line(t, 2)
-	_, begun := c.Begin(t.Context(), "RPUSH", []any{"log", c.value(0)})
-	assert.False(t, begun)
-	wait := c.callInLine(t.Context(), t)
-	assert.Zero(t, f.Received("RPUSH"))
-	c.mux.mu.Lock()
-	c.mux.giveUpLocked(place)
-	c.mux.passOnAndUnlock() // as who gives up does
-	reply, err := wait()
-	require.NoError(t, err)
-	assert.Equal(t, c.commands+1, reply, "the call came last")
-	c.requireReplies(t)
 }
 
 func TestACallThatLeavesTheLineIsNotExecutedAndHoldsUpNoBatch(t *testing.T) {

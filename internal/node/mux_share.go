@@ -120,7 +120,7 @@ func (n *Node) doCounted(ctx context.Context, size int, cmd string, args []any) 
 		return n.doPooled(ctx, cmd, args)
 	case n.shared.parted():
 	case n.shared.warmth.Load() >= warm, n.shared.under.Load() > maxLanes:
-		return n.doShared(ctx, size, cmd, args)
+		return n.doShared(ctx, cmd, args)
 	}
 	return n.doAlone(ctx, size, cmd, args)
 }
@@ -200,7 +200,7 @@ func (n *Node) doPooled(ctx context.Context, cmd string, args []any) (any, error
 // doShared runs a command over the shared connection, or over the pool's if that does
 // not last. One that is held up by a slow reply keeps the calls that it has, and a new
 // one takes its place; if that is held up as well, some calls pass it by.
-func (n *Node) doShared(ctx context.Context, size int, cmd string, args []any) (any, error) {
+func (n *Node) doShared(ctx context.Context, cmd string, args []any) (any, error) {
 	for range maxMuxes {
 		m, err := n.sharedMux(ctx)
 		if errors.Is(err, errNotOurs) {
@@ -218,7 +218,7 @@ func (n *Node) doShared(ctx context.Context, size int, cmd string, args []any) (
 				break
 			}
 		}
-		reply, err := m.do(ctx, size, cmd, args)
+		reply, err := m.do(ctx, cmd, args)
 		if err != errMuxOver { //nolint:errorlint // never wrapped
 			return reply, err
 		}
