@@ -157,7 +157,7 @@ func TestTheLineIsBounded(t *testing.T) {
 	assert.True(t, enlist(), "who leaves makes room")
 	assert.False(t, enlist())
 	assert.Greater(t, taken, (maxLined+maxGathered)/(61<<10), "there is room for so many")
-	assert.LessOrEqual(t, taken, (maxLined+2*maxGathered)/(60<<10)+mostFlights)
+	assert.LessOrEqual(t, taken, (maxLined+(1+mostFlights)*(maxGathered+maxBatchSize))/(60<<10), "and no more than that in line, gathered and sent")
 	f.Resume()
 	redistest.WaitFor(t, patience, func() bool { return m.flying() == flying{} }, "all is answered")
 	m.mu.Lock()
