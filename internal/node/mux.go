@@ -43,8 +43,8 @@ const (
 )
 
 // mux is a connection that many callers share. They encode their commands into one
-// buffer; the first who finds no flush under way writes for all, others gather
-// meanwhile; one goroutine reads the replies and hands each to its caller.
+// buffer, while it has room; the first who finds no flush under way writes for all, others
+// gather meanwhile; one goroutine reads the replies and hands each to its caller.
 //
 // What is read is always in the order of what was written, so a caller who leaves
 // stays in the queue, and the reply that comes for him is dropped.
@@ -168,7 +168,7 @@ func (m *mux) do(ctx context.Context, cmd string, args []any) (any, error) {
 		m.mu.Unlock()
 		o.release()
 		return nil, errMuxOver
-	case m.mustWaitLocked():
+	case m.fullLocked():
 		l := m.lineUpLocked(o, cmd, args)
 		m.mu.Unlock()
 		return m.waitInLine(ctx, l)
@@ -237,7 +237,7 @@ func (m *mux) result(ctx context.Context, o *muxOp, cmd string) (any, error) {
 // begin puts a call behind all others, and reports false if it would have to wait for room.
 func (m *mux) begin(o *muxOp, cmd string, args []any) bool {
 	m.mu.Lock()
-	if m.over.Load() || m.mustWaitLocked() {
+	if m.over.Load() || m.fullLocked() {
 		m.mu.Unlock()
 		return false
 	}
@@ -315,11 +315,8 @@ func (m *mux) retire() {
 	m.retired = true
 	m.over.Store(true)
 	m.sendAwayLocked()
-	m.admitLocked()
-	turn := m.leadLocked()
 	spent := m.spentLocked()
 	m.mu.Unlock()
-	m.flushApart(turn)
 	if spent {
 		m.conn.sever(errStale)
 	}

@@ -194,7 +194,7 @@ func (s *sharing) mayBatch() bool {
 func (m *mux) enlist(b *Batch) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	waits := m.mustWaitLocked()
+	waits := m.fullLocked()
 	if m.over.Load() || waits && m.lined+len(b.text) > maxLined {
 		return false
 	}

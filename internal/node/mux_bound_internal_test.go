@@ -117,7 +117,6 @@ func TestCallsWhoseCallersHaveLeftAreBoundedToo(t *testing.T) {
 	assert.True(t, SafeToRetry(err))
 	m.mu.Lock()
 	m.calls -= maxUnanswered
-	m.admitLocked()
 	m.mu.Unlock()
 	f.Resume()
 	_, err = m.do(t.Context(), "PING", nil)

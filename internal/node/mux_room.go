@@ -14,13 +14,11 @@ type linedCall struct {
 	place *list.Element // in the line, whose mux's mu protects it; nil if it is not there
 }
 
-// fullLocked reports that there is no room for more.
+// fullLocked reports that whoever comes is to stand in line. Those who stand there are
+// given room before anybody else hears of it, so there is none while somebody does.
 func (m *mux) fullLocked() bool {
 	return len(m.gathered) >= maxGathered || m.calls-m.answered >= maxUnanswered
 }
-
-// mustWaitLocked reports that whoever comes is to stand in line.
-func (m *mux) mustWaitLocked() bool { return m.fullLocked() || m.waiting.Len() > 0 }
 
 // lineUpLocked puts a call at the end of the line.
 func (m *mux) lineUpLocked(o *muxOp, cmd string, args []any) *linedCall {
