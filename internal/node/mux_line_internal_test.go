@@ -97,7 +97,7 @@ func TestACallThatLeavesTheLineTakesItsArgumentsAlong(t *testing.T) {
 	var callers sync.WaitGroup
 	for i := range calls {
 		callers.Go(func() {
-			value := []byte(fmt.Sprintf("%03d%s", i, strings.Repeat("x", 8<<10)))
+			value := fmt.Appendf(nil, "%03d%s", i, strings.Repeat("x", 8<<10))
 			was := string(value)
 			_, err := c.mux.do(ctxs[i%len(ctxs)], "SADD", []any{"set", value})
 			clear(value)
