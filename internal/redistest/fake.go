@@ -65,7 +65,7 @@ type Fake struct {
 // NewFake starts a fake server on a free loopback port.
 func NewFake(t testing.TB) *Fake {
 	t.Helper()
-	l, err := listenLoopback()
+	l, err := listenLoopback(t)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -114,12 +114,12 @@ func option(args []string, name string) string {
 }
 
 // startOnFreePort launches the server on one port after the other until it gets
-// one: between the look for a free port and its use, another may take it.
+// one: between the look for a free port and its use, one who claims none may take it.
 func (s *Server) startOnFreePort(listen func(port string) []string) {
 	s.t.Helper()
 	common := s.args
 	for range 10 {
-		port, err := freePort()
+		port, err := claimPort(s.t)
 		if err != nil {
 			s.t.Fatal(err)
 		}
