@@ -341,9 +341,20 @@ func TestRepliesLetTheLineIn(t *testing.T) {
 				Launch([]*Batch{b})
 				all = append(all, b)
 			}
-			for range maxUnanswered / maxBatchOps {
-				m.node.shared.pace.forget() // so that no flush waits for an answer
-				enlist()
+			m.node.shared.pace.forget() // so that no flush waits for an answer
+			const together = 16         // in one flush: there may not be any number of those
+			for range maxUnanswered / maxBatchOps / together {
+				m.mu.Lock()
+				m.flushing = true // as if somebody did
+				m.mu.Unlock()
+				for range together {
+					enlist()
+				}
+				m.mu.Lock()
+				m.flushing = false
+				turn := m.leadLocked()
+				m.mu.Unlock()
+				m.flush(turn)
 			}
 			redistest.WaitFor(t, patience, func() bool {
 				m.mu.Lock()
