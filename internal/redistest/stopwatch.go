@@ -49,7 +49,7 @@ func (w *Stopwatch) note(late time.Duration) {
 	w.lap[0] = max(w.lap[0], late)
 }
 
-// Lap returns how late the two latest turns came since it was last called, the later one first.
+// Lap returns by how much turns came late at worst, and at second worst, since it was last called.
 func (w *Stopwatch) Lap() (late [2]time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
