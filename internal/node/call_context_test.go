@@ -82,15 +82,28 @@ var hangingCalls = map[string]func(ctx context.Context, rc redis.Conn) error{
 	},
 }
 
+// heeded is a context that tells when somebody waits for its end.
+type heeded struct {
+	context.Context
+	by atomic.Bool
+}
+
+func (c *heeded) Done() <-chan struct{} {
+	c.by.Store(true)
+	return c.Context.Done()
+}
+
 func TestAContextThatEndsUnderACallEndsItAndItsConnection(t *testing.T) {
 	for name, call := range hangingCalls {
 		t.Run(name, func(t *testing.T) {
 			onBothDialers(t, func(t *testing.T, f *redistest.Fake, w *watched) {
 				rc := w.borrow(t)
 				f.Hang()
-				ctx, cancel := context.WithCancel(t.Context())
+				ends, cancel := context.WithCancel(t.Context())
+				ctx := &heeded{Context: ends}
 				result := background(func() error { return call(ctx, rc) })
-				redistest.WaitFor(t, longEnough, func() bool { return f.Received("") > 1 }, "the command is sent")
+				redistest.WaitFor(t, longEnough, func() bool { return f.Received("") > 1 && ctx.by.Load() },
+					"the command is sent, and the call that waits for its reply has begun")
 				cancel()
 				err := result(t)
 				require.ErrorIs(t, err, context.Canceled)
