@@ -39,7 +39,7 @@ func TestABatchBehindManyCallsThatLeaveAtOnceIsWritten(t *testing.T) {
 		c.fake.Resume()
 		callers.Wait()
 		b := c.batches[len(c.batches)-1]
-		over, end := context.WithTimeout(t.Context(), 3*time.Second)
+		over, end := context.WithTimeout(t.Context(), patience)
 		err := b.Wait(over, perBatch-1)
 		end()
 		if !assert.NoError(t, err, "round %d: nobody writes the batch: %+v", round, c.mux.flying()) {
@@ -122,7 +122,7 @@ func TestACallThatLeavesTheLineTakesItsArgumentsAlong(t *testing.T) {
 	c.fake.Resume()
 	callers.Wait()
 	t.Logf("%d executed, %d unsent, %d unknown", done.Load(), unsent.Load(), unknown.Load())
-	assert.Greater(t, done.Load(), int64(calls/10), "some came in before their contexts ended")
+	assert.GreaterOrEqual(t, done.Load(), int64(calls/10), "those whose context does not end are answered")
 	ran.Range(func(value, _ any) bool {
 		return assert.NotContains(t, value, "\x00", "what a caller has changed was executed")
 	})
