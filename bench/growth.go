@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 )
 
 const (
 	growthCallers = 64
+	manyCallers   = 512    // besides, while keys become more
 	growthKeys    = 20_000 // while nodes become more
 )
 
@@ -18,25 +20,33 @@ var growthOperations = []string{"get-64", mgetID, "pipeline-get"}
 func nodeSteps(s settings, nodes int) []step {
 	var steps []step
 	for _, id := range growthOperations {
-		steps = append(steps, growthStep(s, id, nodes, min(growthKeys, s.commandKeys)))
+		steps = append(steps, growthStep(s, id, nodes, min(growthKeys, s.commandKeys), growthCallers))
 	}
 	return steps
 }
 
-// keySteps are the steps with more and more keys, each ten times the one before.
+// keySteps are the steps with more and more keys, each time ten times as many. With few, a
+// server's memory is in the processors' caches; with many, what it waits for memory is the
+// same for all clients, and hides what they cost.
 func keySteps(s settings) []step {
+	var numbers []int
+	for keys := s.commandKeys; keys >= 100 && len(numbers) < 3; keys /= 10 {
+		numbers = append(numbers, keys)
+	}
 	var steps []step
-	for keys := s.commandKeys; keys >= 100 && len(steps) < 3; keys /= 10 {
-		steps = append([]step{growthStep(s, "get-64", servers, keys)}, steps...)
+	for _, keys := range slices.Backward(numbers) {
+		for _, id := range growthOperations {
+			steps = append(steps, growthStep(s, id, servers, keys, growthCallers), growthStep(s, id, servers, keys, manyCallers))
+		}
 	}
 	return steps
 }
 
-func growthStep(s settings, id string, nodes, keys int) step {
+func growthStep(s settings, id string, nodes, keys, callers int) step {
 	op := operationOf(id)
 	return step{
-		part: growth, op: op, callers: growthCallers, nodes: nodes, keys: keys,
-		rounds: s.roundsOf(op, growthCallers), slice: s.slice, kinds: s.kindsFor(op),
+		part: growth, op: op, callers: callers, nodes: nodes, keys: keys,
+		rounds: s.roundsOf(op, callers), slice: s.slice, kinds: s.kindsFor(op),
 	}
 }
 

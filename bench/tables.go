@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -188,16 +189,18 @@ func keysTable(outcomes []outcome) *report.Table {
 func growthTable(title, what string, outcomes []outcome, number func(outcome) int) *report.Table {
 	table := &report.Table{
 		Title:  title,
-		Header: append([]string{"operation", "client", what}, figureColumns...),
-		Remark: fmt.Sprintf("%d goroutines.%s", growthCallers, failures(outcomes)),
+		Header: append([]string{"operation", "client", "goroutines", what}, figureColumns...),
+		Remark: strings.TrimSpace(failures(outcomes)),
 	}
 	// By operation first: the order of measuring was another.
 	sorted := slices.Clone(outcomes)
-	slices.SortStableFunc(sorted, func(a, b outcome) int { return rank(a.op) - rank(b.op) })
+	slices.SortStableFunc(sorted, func(a, b outcome) int {
+		return cmp.Or(rank(a.op)-rank(b.op), a.callers-b.callers)
+	})
 	for _, o := range sorted {
 		base := o.of(plainID)
 		for i, k := range o.clients {
-			table.Add(append([]string{o.op.title, k.name, fmt.Sprint(number(o))}, figureCells(o.samples[i], base)...)...)
+			table.Add(append([]string{o.op.title, k.name, fmt.Sprint(o.callers), fmt.Sprint(number(o))}, figureCells(o.samples[i], base)...)...)
 		}
 	}
 	return table
