@@ -4,7 +4,6 @@ GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v
 
 # The modules of the workspace, and those nested in it that keep out of it.
 WORKSPACE = $(or $(shell go list -m -f '{{.Dir}}'),$(error no module found))
-PACKAGES = $(addsuffix /...,$(WORKSPACE))
 OUTSIDE = $(filter-out $(WORKSPACE),$(patsubst %/,%,$(dir $(abspath $(wildcard */go.mod cmd/*/go.mod)))))
 
 # A tool of tools.mod, as the path of its executable: so it runs in any module.
@@ -27,13 +26,13 @@ RACE := $(shell command -v "$$(go env CC)" >/dev/null && echo -race)
 .PHONY: test
 test: redis ## vet and test the workspace, with the race detector
 	@test -n "$(RACE)" || echo "There is no C compiler here, so the tests run without the race detector."
-	go vet $(PACKAGES)
-	go test $(RACE) -shuffle=on -timeout 600s $(PACKAGES)
+	go vet work
+	go test $(RACE) -shuffle=on -timeout 600s work
 
 .PHONY: soak
 COUNT ?= 20
 soak: redis ## run all tests COUNT times over (20)
-	go test $(RACE) -shuffle=on -timeout 60m -count $(COUNT) $(PACKAGES)
+	go test $(RACE) -shuffle=on -timeout 60m -count $(COUNT) work
 
 .PHONY: soak-queue
 soak-queue: redis ## drain full-size queues while a node is killed, and count what 1,000 waiters cost
