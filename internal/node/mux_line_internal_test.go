@@ -102,6 +102,9 @@ func TestACallThatLeavesTheLineTakesItsArgumentsAlong(t *testing.T) {
 			_, err := c.mux.do(ctxs[i%len(ctxs)], "SADD", []any{"set", value})
 			clear(value)
 			_, has := ran.Load(was)
+			if ctxs[i%len(ctxs)] == ctxs[len(ctxs)-1] {
+				assert.NoError(t, err, "its context does not end")
+			}
 			switch {
 			case err == nil:
 				done.Add(1)
@@ -122,7 +125,6 @@ func TestACallThatLeavesTheLineTakesItsArgumentsAlong(t *testing.T) {
 	c.fake.Resume()
 	callers.Wait()
 	t.Logf("%d executed, %d unsent, %d unknown", done.Load(), unsent.Load(), unknown.Load())
-	assert.GreaterOrEqual(t, done.Load(), int64(calls/10), "those whose context does not end are answered")
 	ran.Range(func(value, _ any) bool {
 		return assert.NotContains(t, value, "\x00", "what a caller has changed was executed")
 	})
