@@ -70,7 +70,7 @@ func (s settings) roundsOf(op operation, callers int) int {
 // chosen reports whether one is in a list, of which the empty one has all.
 func chosen(list []string, one string) bool { return len(list) == 0 || slices.Contains(list, one) }
 
-// quick are the settings of a run that is over in some three minutes.
+// quick are the settings of a run that is over in some four minutes.
 var quick = map[string]string{
 	"rounds": "3", "time": "50ms", "goroutines": "1,8,64,512", "nodes": "3,100", "routing-keys": "200000",
 }
@@ -86,7 +86,7 @@ func parseSettings(args []string, w io.Writer) (settings, error) {
 	}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(w)
-	hurry := flags.Bool("quick", false, "measure less, in some three minutes")
+	hurry := flags.Bool("quick", false, "measure less, in some four minutes")
 	s.define(flags)
 	if err := flags.Parse(args); err != nil {
 		return settings{}, err
