@@ -19,6 +19,21 @@ func brief(more ...string) []string {
 	}, more...)
 }
 
+// The servers are filled with the keys of the last step.
+func TestKeysBecomeMoreFromStepToStep(t *testing.T) {
+	s, err := parseSettings([]string{"-command-keys", "5000"}, io.Discard)
+	require.NoError(t, err)
+	loads := make(map[[2]int]int)
+	most := 0
+	for _, step := range keySteps(s) {
+		assert.GreaterOrEqual(t, step.keys, most)
+		most = step.keys
+		loads[[2]int{step.keys, step.callers}]++
+	}
+	n := len(growthOperations)
+	assert.Equal(t, map[[2]int]int{{500, 64}: n, {500, 512}: n, {5000, 64}: n, {5000, 512}: n}, loads)
+}
+
 func TestARunWritesAllTables(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	var out, log strings.Builder

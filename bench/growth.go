@@ -25,9 +25,8 @@ func nodeSteps(s settings, nodes int) []step {
 	return steps
 }
 
-// keySteps are the steps with more and more keys, each time ten times as many. With few, a
-// server's memory is in the processors' caches; with many, what it waits for memory is the
-// same for all clients, and hides what they cost.
+// keySteps are the steps with more and more keys, each time ten times as many: a server takes
+// the longer for a key the more there are, which hides what clients cost.
 func keySteps(s settings) []step {
 	var numbers []int
 	for keys := s.commandKeys; keys >= 100 && len(numbers) < 3; keys /= 10 {

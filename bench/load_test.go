@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/redisfluster/fluster/internal/redistest"
 )
 
 // fakeClient answers without a server.
@@ -138,9 +140,7 @@ func TestALoadGoesOnWhileAllProcessorsCompute(t *testing.T) {
 	assert.True(t, math.IsNaN(s.cpu), "what calls cost is not told")
 	assert.Positive(t, s.time)
 	// Not assert.Eventually, which asks in a goroutine of its own.
-	for begun := time.Now(); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
-		require.Less(t, time.Since(begun), stuck, "nobody computes any more")
-	}
+	redistest.WaitFor(t, stuck, func() bool { return runtime.NumGoroutine() <= before }, "nobody computes any more")
 }
 
 func TestAllKeysAreDrawnAlike(t *testing.T) {
