@@ -92,11 +92,11 @@ type mux struct {
 	writeLimit deadline // owned by who flushes
 }
 
-// muxOp is one call on a mux.
+// muxOp is one call on a mux, or a batch of them.
 type muxOp struct { // as large as a line of a processor's cache
-	ended  chan struct{} // one slot
-	batch  *Batch        // that it belongs to; nil if it stands alone
-	begins uint64        // where its bytes begin among all, or, in a batch, among the batch's
+	ended  chan struct{} // one slot; not for a batch
+	batch  *Batch        // nil if it is one call
+	begins uint64        // where its bytes begin among all
 	reply  any
 	err    error
 	state  atomic.Uint32
@@ -113,21 +113,31 @@ const (
 
 var muxOps = sync.Pool{New: func() any { return &muxOp{ended: make(chan struct{}, 1)} }}
 
-// replies returns how many replies its caller is to get with its own and after it, if it
-// is the first that he gets.
-func (o *muxOp) replies() (n int, first bool) {
+// due returns how many replies are to come, and whether none has.
+func (o *muxOp) due() (n int, all bool) {
 	if o.batch == nil {
 		return 1, true
 	}
-	return len(o.batch.ops), o == &o.batch.ops[0]
+	return o.batch.Len() - o.batch.got, o.batch.got == 0
 }
 
-// place is where its bytes begin among all.
-func (o *muxOp) place() uint64 {
+// take gives it the reply that is the next, and reports whether it was the last.
+func (o *muxOp) take(reply any) (last bool) {
 	if o.batch != nil {
-		return o.batch.base + o.begins
+		return o.batch.take(reply)
 	}
-	return o.begins
+	o.complete(reply, nil)
+	return true
+}
+
+// fail ends it. Only left bytes of all were sent.
+func (o *muxOp) fail(err error, left uint64) {
+	if o.batch != nil {
+		o.batch.fail(err, left-min(left, o.begins))
+		return
+	}
+	o.maybe = o.begins < left
+	o.complete(nil, err)
 }
 
 func (o *muxOp) release() {
@@ -138,13 +148,9 @@ func (o *muxOp) release() {
 	muxOps.Put(o)
 }
 
-// complete gives the call its end.
+// complete gives the one call its end.
 func (o *muxOp) complete(reply any, err error) {
 	o.reply, o.err = reply, err
-	if o.batch != nil {
-		o.batch.advance()
-		return
-	}
 	if o.stays || o.state.CompareAndSwap(waited, completed) {
 		o.ended <- struct{}{}
 		return

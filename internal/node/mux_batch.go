@@ -23,11 +23,12 @@ const (
 // node by Enlist or answered one by one by Answer; meanwhile one goroutine may wait
 // for them and take them.
 type Batch struct {
-	text []byte // the commands, as a server reads them
-	ops  []muxOp
-	base uint64 // where text begins among all that its connection was given; the mux's own
+	text     []byte // the commands, as a server reads them
+	commands []batched
+	queued   muxOp // in the queue of a mux; its own
 
-	ended atomic.Int32                  // ops that have their end, which come in order
+	got   int                           // commands that have their end, which come in order; for who gives it
+	ended atomic.Int32                  // of these, those that were told
 	news  chan struct{}                 // has room for one: ended grew
 	over  atomic.Pointer[chan struct{}] // closed when all have; nil unless asked for
 	idle  atomic.Bool                   // whoever told the last of them is done with it
@@ -41,31 +42,47 @@ type Batch struct {
 	out   bool          // of the line, never to be sent; protected too
 }
 
-var batches = sync.Pool{New: func() any { return &Batch{news: make(chan struct{}, 1)} }}
+// batched is a command of a batch.
+type batched struct {
+	begins int // in the text
+	reply  any // or a *failure, which no reply is; once the command has its end
+}
+
+// failure is the end of a command that got no reply.
+type failure struct {
+	err   error
+	maybe bool // it may have been executed
+}
+
+var batches = sync.Pool{New: func() any {
+	b := &Batch{news: make(chan struct{}, 1)}
+	b.queued.batch = b
+	return b
+}}
 
 // NewBatch returns an empty batch.
 func NewBatch() *Batch { return batches.Get().(*Batch) }
 
 // Release gives up a batch of which every reply was taken, for others to use.
 func (b *Batch) Release() {
-	if !b.idle.Load() || b.aloft.Load() || cap(b.text) > keptBuffer || cap(b.ops) > maxBatchOps {
+	if !b.idle.Load() || b.aloft.Load() || cap(b.text) > keptBuffer || cap(b.commands) > maxBatchOps {
 		return
 	}
 	select {
 	case <-b.news:
 	default:
 	}
-	clear(b.ops)
-	b.text, b.ops = b.text[:0], b.ops[:0]
+	clear(b.commands)
+	b.text, b.commands, b.got = b.text[:0], b.commands[:0], 0
 	b.ended.Store(0)
 	b.over.Store(nil)
 	b.idle.Store(false)
-	b.mux, b.turn, b.base, b.out = nil, 0, 0, false
+	b.mux, b.turn, b.out = nil, 0, false
 	batches.Put(b)
 }
 
 // Len returns how many commands there are.
-func (b *Batch) Len() int { return len(b.ops) }
+func (b *Batch) Len() int { return len(b.commands) }
 
 // Add adds a command, whose arguments PlainArgs returned.
 func (b *Batch) Add(cmd string, args []any) {
@@ -87,7 +104,7 @@ func (b *Batch) AddSome(cmd string, args []any, places []int, width int) {
 }
 
 func (b *Batch) begin() {
-	b.ops = append(b.ops, muxOp{begins: uint64(len(b.text)), batch: b})
+	b.commands = append(b.commands, batched{begins: len(b.text)})
 }
 
 // PlainArgs returns args with nothing in it but the types that redigo knows by
@@ -106,7 +123,7 @@ func ArePlain(args []any) bool {
 // Command returns a command as it was added, its arguments as bytes that must not be
 // changed.
 func (b *Batch) Command(i int) (cmd string, args []any) {
-	n, rest := header(b.text[b.ops[i].begins:])
+	n, rest := header(b.text[b.commands[i].begins:])
 	words := make([]any, n)
 	for w := range words {
 		var size int
@@ -120,7 +137,7 @@ func (b *Batch) Command(i int) (cmd string, args []any) {
 // Arg returns one argument of a command, the first being 0, or false if there are
 // fewer.
 func (b *Batch) Arg(i, arg int) ([]byte, bool) {
-	n, rest := header(b.text[b.ops[i].begins:])
+	n, rest := header(b.text[b.commands[i].begins:])
 	for w := range n {
 		var size int
 		size, rest = header(rest)
@@ -148,7 +165,7 @@ func header(text []byte) (n int, rest []byte) {
 // too much waits already, or it would overtake the batch after, which nil is not. It
 // does no I/O and does not wait; Launch must follow.
 func (n *Node) Enlist(b, after *Batch) bool {
-	if !n.shared.possible.Load() || len(b.text) > maxBatchSize || len(b.ops) > maxBatchOps {
+	if !n.shared.possible.Load() || len(b.text) > maxBatchSize || len(b.commands) > maxBatchOps {
 		return false
 	}
 	m := n.batchMux(after)
@@ -214,11 +231,9 @@ func (m *mux) enlist(b *Batch) bool {
 // absorbLocked puts a batch behind all else. If the connection has failed, it is only to
 // fail with the rest.
 func (m *mux) absorbLocked(b *Batch) {
-	m.expectLocked(uint64(len(b.ops)))
-	b.base = m.bytes
-	for i := range b.ops {
-		m.queue = append(m.queue, &b.ops[i])
-	}
+	m.expectLocked(uint64(len(b.commands)))
+	b.queued.begins = m.bytes
+	m.queue = append(m.queue, &b.queued)
 	if !m.failedLocked() {
 		m.gathered = append(m.gathered, b.text...)
 	}
@@ -239,20 +254,37 @@ func Launch(batches []*Batch) {
 	}
 }
 
-// advance notes the end of one more of the commands.
-func (b *Batch) advance() {
-	if int(b.ended.Add(1)) < len(b.ops) {
-		return
+// take gives the next command its reply, or a *failure, and reports whether it was the last.
+// Who waits hears of the last one, and of others when they are told.
+func (b *Batch) take(reply any) (last bool) {
+	b.commands[b.got].reply = reply
+	b.got++
+	if b.got < len(b.commands) {
+		return false
 	}
-	b.nudge()
+	b.tell()
 	if over := b.over.Swap(nil); over != nil {
 		close(*over)
 	}
 	b.idle.Store(true)
+	return true
 }
 
-// nudge wakes who waits for a reply.
-func (b *Batch) nudge() {
+// fail ends what is due. Only left bytes of the batch were sent.
+func (b *Batch) fail(err error, left uint64) {
+	sent, unsent := &failure{err, true}, &failure{err, false}
+	for last := false; !last; {
+		end := unsent
+		if uint64(b.commands[b.got].begins) < left {
+			end = sent
+		}
+		last = b.take(end)
+	}
+}
+
+// tell wakes who waits for a reply.
+func (b *Batch) tell() {
+	b.ended.Store(int32(b.got))
 	select {
 	case b.news <- struct{}{}:
 	default:
@@ -260,7 +292,7 @@ func (b *Batch) nudge() {
 }
 
 // Ended reports whether all commands have their end.
-func (b *Batch) Ended() bool { return int(b.ended.Load()) == len(b.ops) }
+func (b *Batch) Ended() bool { return int(b.ended.Load()) == len(b.commands) }
 
 // Over returns what is closed when all commands have their end. It may be asked for
 // once, and the batch not be released then.
@@ -273,14 +305,14 @@ func (b *Batch) Over() <-chan struct{} {
 	return over
 }
 
-// Answer gives the commands their replies, in order, if the batch is in no node's
+// Answer gives the next command its reply, or, with err, none, if the batch is in no node's
 // hands.
-func (b *Batch) Answer(i int, reply any, err error) {
-	b.ops[i].reply, b.ops[i].err = reply, err
-	more := i < len(b.ops)-1
-	b.advance()
-	if more {
-		b.nudge()
+func (b *Batch) Answer(reply any, err error) {
+	if err != nil {
+		reply = &failure{err: err}
+	}
+	if !b.take(reply) {
+		b.tell()
 	}
 }
 
@@ -317,16 +349,19 @@ func (b *Batch) Withdraw(cause error) bool { return b.mux != nil && b.mux.withdr
 // Reply returns the reply to a command that has its end. An error calls it by name,
 // and is judged within ctx.
 func (b *Batch) Reply(ctx context.Context, i int, name string) (any, error) {
-	o := &b.ops[i]
-	switch {
-	case b.mux == nil:
-		return o.reply, o.err
-	case o.err != nil:
-		return nil, b.mux.node.error(name, o.err, o.maybe)
+	switch reply := b.commands[i].reply.(type) {
+	case *failure:
+		if b.mux == nil {
+			return nil, reply.err
+		}
+		return nil, b.mux.node.error(name, reply.err, reply.maybe)
+	case redis.Error:
+		if b.mux != nil {
+			b.mux.conn.judgeShared(ctx, name, reply)
+			return nil, reply
+		}
+		return reply, nil
+	default:
+		return reply, nil
 	}
-	if refusal, ok := o.reply.(redis.Error); ok {
-		b.mux.conn.judgeShared(ctx, name, refusal)
-		return nil, refusal
-	}
-	return o.reply, nil
 }

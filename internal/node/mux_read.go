@@ -19,9 +19,10 @@ func (m *mux) read() {
 		}
 		m.node.shared.weigh(m.replies.size)
 		m.replies.size = 0
-		m.next++
 		m.done++
-		o.complete(reply, nil)
+		if o.take(reply) {
+			m.next++
+		}
 	}
 }
 
@@ -34,8 +35,8 @@ func (m *mux) readOne() (o *muxOp, reply any, err error) {
 	if o == nil {
 		return nil, nil, &replyError{"nobody asked for it"}
 	}
-	if more, begins := o.replies(); begins {
-		m.replies.bulks.begin(more)
+	if due, all := o.due(); all {
+		m.replies.bulks.begin(due)
 	}
 	reply, err = m.replies.next()
 	return o, reply, err
@@ -78,7 +79,7 @@ func (m *mux) Read(p []byte) (int, error) {
 // replies are due.
 func (m *mux) beforeRead() (due bool) {
 	if m.next < len(m.batch) && m.batch[m.next].batch != nil {
-		m.batch[m.next].batch.nudge() // a part of it has come
+		m.batch[m.next].batch.tell() // a part of it has come
 	}
 	if m.done != m.timed {
 		m.timed, m.lastLook = m.done, false
@@ -208,6 +209,7 @@ func (m *mux) fail() {
 	m.mu.Lock()
 	due := append(m.batch[m.next:len(m.batch):len(m.batch)], m.queue...)
 	m.queue, m.batch, m.next = nil, nil, 0
+	calls := m.calls - m.done
 	if m.calls != m.answered {
 		m.answered = m.calls
 		m.node.shared.exit()
@@ -221,12 +223,11 @@ func (m *mux) fail() {
 	}
 	m.mu.Unlock()
 	defer m.node.shared.goroutines.Done()
-	err = m.accuse(err, len(due))
+	err = m.accuse(err, int(calls))
 	m.node.forget(m.conn)
 	left := m.guard.written.Load() - m.base
 	for _, o := range due {
-		o.maybe = o.place() < left
-		o.complete(nil, err)
+		o.fail(err, left)
 	}
 }
 

@@ -109,8 +109,6 @@ func (m *mux) withdraw(b *Batch, cause error) bool {
 	m.steppedOutLocked(b)
 	b.out = true
 	m.mu.Unlock()
-	for i := range b.ops {
-		b.ops[i].complete(nil, cause)
-	}
+	b.fail(cause, 0)
 	return true
 }

@@ -14,7 +14,6 @@ type due struct {
 	info *command.Info // nil if the command could not be understood
 	spot               // where the reply comes, if one node gives it; else there is an op
 	op   *op
-	text string // the command as an error shows it, if it is in no batch
 }
 
 // spot is a place in a batch.
@@ -97,17 +96,16 @@ func (d *desk) push(one due) {
 	d.queue = append(d.queue, one)
 }
 
-// pop takes the next that is due, if any is.
-func (d *desk) pop() (one due, ok bool) {
+// pop takes the next that is due, if any is, into one.
+func (d *desk) pop(one *due) bool {
 	if d.head == len(d.queue) {
-		return due{}, false
+		return false
 	}
-	one = d.queue[d.head]
-	d.queue[d.head] = due{}
+	*one, d.queue[d.head] = d.queue[d.head], due{}
 	if d.head++; d.head == len(d.queue) {
 		d.queue, d.head = d.queue[:0], 0
 	}
-	return one, true
+	return true
 }
 
 // bundle returns what is to be flushed to a node.
@@ -181,7 +179,7 @@ func (c *Conn) bundle(k *call) due {
 	if len(k.keys) == 1 {
 		n, err := c.router.cluster.View().Locate(command.Text(k.args[k.keys[0]]))
 		if err != nil {
-			return due{op: answered(nil, err), text: k.text()}
+			return due{op: answered(nil, err).shownAs(k.text())}
 		}
 		c.bundleScript(k, n)
 		return due{info: k.info, spot: c.desk.bundle(n).add(k.cmd, k.args)}
@@ -189,12 +187,12 @@ func (c *Conn) bundle(k *call) due {
 	parts, err := c.router.targets(k)
 	switch {
 	case err != nil:
-		return due{op: answered(nil, err), text: k.text()}
+		return due{op: answered(nil, err).shownAs(k.text())}
 	case len(parts) == 1:
 		c.bundleScript(k, parts[0].node)
 		return due{info: k.info, spot: c.desk.bundle(parts[0].node).add(k.cmd, k.args)}
 	}
-	return due{info: k.info, op: c.bundleParts(k, parts), text: k.text()}
+	return due{info: k.info, op: c.bundleParts(k, parts).shownAs(k.text())}
 }
 
 // bundleParts puts each part of a command into the batch of its node. It keeps none of
@@ -278,7 +276,7 @@ func (b *bundle) tasks() []task {
 	b.byLeg = true
 	tasks := make([]task, b.Len())
 	for i := range tasks {
-		tasks[i] = task{batch: b.Batch, place: i}
+		tasks[i] = task{batch: b.Batch}
 		tasks[i].cmd, tasks[i].args = b.Command(i)
 	}
 	return tasks

@@ -275,16 +275,21 @@ func (c *Conn) collectLast(ctx context.Context) (any, error) {
 // is given up, for what a reply failed with, while more are due: of those nothing is known
 // then.
 func (c *Conn) drain(ctx context.Context, each func(u *upcoming, value any, err error)) (cut bool, err error) {
-	u, err := c.next()
-	if err != nil {
-		return false, err
-	}
-	for ; err == nil && u.due; u, err = c.next() {
+	var u upcoming
+	for first := true; ; first = false {
+		u = upcoming{}
+		switch err := c.next(&u); {
+		case err != nil && first:
+			return false, err
+		case err != nil:
+			return cut, nil
+		case !u.due:
+			return false, nil
+		}
 		value, failed := c.await(ctx, &u)
 		each(&u, value, failed)
 		cut = u.more && failed != nil
 	}
-	return cut && err != nil, nil
 }
 
 // isReply reports an error that a server replied.

@@ -20,6 +20,13 @@ type op struct {
 	err     error           // it was refused, so there are no parts
 	value   any             // it was answered without a node
 	from    []spot          // where the replies come, if that is in batches
+	text    string          // the command as an error shows it, if that is not by call
+}
+
+// shownAs sets how errors show the command.
+func (o *op) shownAs(text string) *op {
+	o.text = text
+	return o
 }
 
 // answered is an op that no node is asked about.
@@ -84,7 +91,7 @@ func (r *Router) unanswered(o *op, err error) error {
 type task struct {
 	op    *op
 	batch *node.Batch // that it belongs to instead
-	place int         // among the op's parts, or the batch's commands
+	place int         // among the op's parts
 	cmd   string
 	args  []any
 	hold  bool // it begins what the leg's connection is held for
@@ -99,7 +106,7 @@ type task struct {
 
 func (t *task) answer(name string, value any, err error) {
 	if t.batch != nil {
-		t.batch.Answer(t.place, value, err)
+		t.batch.Answer(value, err)
 	} else if t.op != nil {
 		t.op.answer(t.place, command.Reply{Node: name, Value: value, Err: err})
 	}

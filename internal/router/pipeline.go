@@ -92,7 +92,7 @@ func (c *Conn) enqueue(k call, cmd string, err error, limit *time.Duration) {
 	}
 	switch {
 	case err != nil:
-		c.desk.push(due{op: c.refuse(err), text: shown(cmd)})
+		c.desk.push(due{op: c.refuse(err).shownAs(shown(cmd))})
 	case limit == nil && len(c.unsent) == 0 && !c.tx.open() && batchable(&k):
 		c.desk.push(c.bundle(&k))
 	default:
@@ -113,7 +113,7 @@ func (c *Conn) single(k *call) due {
 		o = c.plan(*k)
 	}
 	if o.call.info == nil { // no node is asked
-		return due{info: k.info, op: o, text: k.text()}
+		o.text = k.text()
 	}
 	return due{info: k.info, op: o}
 }
@@ -298,7 +298,8 @@ func (c *Conn) ReceiveContext(ctx context.Context) (any, error) {
 func (c *Conn) receive(ctx context.Context, wait time.Duration, message func(sub redis.Conn) (any, error)) (any, error) {
 	over := ctx.Err()
 	for {
-		next, err := c.next()
+		var next upcoming
+		err := c.next(&next)
 		switch {
 		case err != nil:
 			return nil, err
@@ -344,30 +345,26 @@ type upcoming struct {
 	text     string // how an error shows the command; set if it failed
 }
 
-// next flushes, and takes the command whose reply is due next, if any is.
-func (c *Conn) next() (upcoming, error) {
+// next flushes, and takes the command whose reply is due next, if any is. It tells so to
+// u, which is zero.
+func (c *Conn) next(u *upcoming) error {
 	var few [8]*node.Batch
 	c.mu.Lock()
-	if sub := c.sub; sub != nil {
+	if u.sub = c.sub; u.sub != nil {
 		c.mu.Unlock()
-		return upcoming{sub: sub}, nil
+		return nil
 	}
 	launch, err := c.flushLocked(few[:0])
-	if err != nil || c.desk == nil {
-		c.mu.Unlock()
-		return upcoming{}, err
-	}
-	next := upcoming{position: c.position}
-	if next.one, next.due = c.desk.pop(); next.due {
+	if err == nil && c.desk != nil && c.desk.pop(&u.one) {
+		u.due, u.more, u.position = true, c.pending() > 0, c.position
 		c.position++
-		next.more = c.pending() > 0
-		if next.one.op != nil {
-			c.tx.answerNow(next.one.op)
+		if u.one.op != nil {
+			c.tx.answerNow(u.one.op)
 		}
 	}
 	c.mu.Unlock()
 	node.Launch(launch)
-	return next, nil
+	return err
 }
 
 // await waits for a reply. When ctx ends first, one is due that nobody will read, so

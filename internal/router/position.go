@@ -64,10 +64,10 @@ func shown(cmd string) string { return fmt.Sprintf("%.*q", maxShown, cmd) }
 func (d *due) shown() string {
 	var args []any
 	switch {
-	case d.text != "":
-		return d.text
 	case d.of != nil:
 		_, args = d.of.Command(d.at)
+	case d.op.text != "":
+		return d.op.text
 	default:
 		args = d.op.call.args
 	}
