@@ -122,7 +122,7 @@ const (
 // and no more, its first argument, and may share a connection. It reports false for
 // every other call, for one that is wrong in itself, and for keys of a caller's own type.
 func Plain(cmd string, args []any) (info *Info, key string, ok bool) {
-	info = find(all, cmd)
+	info = byWord(cmd)
 	if info == nil || !info.plain || len(args) == 0 || info.checkArity(len(args)+1) != nil {
 		return nil, "", false
 	}
@@ -137,7 +137,7 @@ func Plain(cmd string, args []any) (info *Info, key string, ok bool) {
 // The error is an ErrUnknown; or says which subcommands are known; or, if there
 // should be one, is the redis.Error of a server. Lookup does not allocate otherwise.
 func Lookup(cmd string, args []any) (*Info, error) {
-	info := find(all, cmd)
+	info := byWord(cmd)
 	if info == nil {
 		return nil, unknown(cmd)
 	}

@@ -16,15 +16,18 @@ func find[S string | []byte](table map[string]*Info, name S) *Info {
 	if len(name) > longest {
 		return nil
 	}
-	var upper [longest]byte
+	var letters [longest]byte
 	for i := range len(name) {
-		c := name[i]
-		if 'a' <= c && c <= 'z' {
-			c -= 'a' - 'A'
-		}
-		upper[i] = c
+		letters[i] = upper(name[i])
 	}
-	return table[string(upper[:len(name)])]
+	return table[string(letters[:len(name)])]
+}
+
+func upper(c byte) byte {
+	if 'a' <= c && c <= 'z' {
+		c -= 'a' - 'A'
+	}
+	return c
 }
 
 // sub returns the subcommand that args begin with.

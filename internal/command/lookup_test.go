@@ -36,6 +36,7 @@ func TestLookupOfTheUnknownSaysWhatIsKnown(t *testing.T) {
 		"no name":                   {"", nil, `fluster: unknown command ""`},
 		"two words in one":          {"CONFIG GET", []any{"*"}, `fluster: unknown command "CONFIG GET"`},
 		"not letters":               {"G\x00T", nil, `fluster: unknown command "G\x00T"`},
+		"zeros before letters":      {"\x00GET", nil, `fluster: unknown command "\x00GET"`},
 		"a long name":               {strings.Repeat("X", 100), nil, `fluster: unknown command "` + strings.Repeat("X", 64) + `"...`},
 		"a subcommand":              {"config", []any{"drop"}, `fluster: unknown subcommand "drop" of CONFIG, which has GET, HELP, RESETSTAT, REWRITE, SET`},
 		"a missing subcommand":      {"config", nil, `ERR wrong number of arguments for 'config' command`},
