@@ -56,8 +56,8 @@ const (
 // places alike.
 //
 // Build accepts up to 4,096 nodes and weights up to 1,048,576. Names and keys
-// may be any bytes. It takes some 15 ms for 100 nodes and holds 128 KiB for
-// each ring; views share that.
+// may be any bytes. It takes some 15 ms for 100 nodes and holds 64 KiB for
+// each ring of up to 256 nodes, 128 KiB for a larger one; views share that.
 //
 // Sources: rendezvous hashing, D. Thaler and C. Ravishankar, "Using Name-Based
 // Mappings to Increase Hit Rates" (1998); its weighted form, C. Schindelhauer
@@ -79,8 +79,9 @@ func (Balanced) Build(nodes []Node) (Ring, error) {
 	if slices.ContainsFunc(r.nodes, func(c candidate) bool { return c.weight != 1 }) {
 		r.choose = chooseWeighted
 	}
-	r.fill()
-	r.fingerprint = r.sum(nodes)
+	bySlot := r.bySlot()
+	r.table = newTable(bySlot, len(nodes))
+	r.fingerprint = r.sum(nodes, bySlot)
 	return r, nil
 }
 
@@ -139,27 +140,25 @@ func gcd(a, b int) int {
 
 // balanced is the ring of [Balanced]. It is immutable once built.
 type balanced struct {
-	table       table
+	table       *table
 	nodes       []candidate // sorted by name
 	choose      chooser
 	fingerprint uint64
 }
 
-// table holds the position of each slot's node. It is also the view under
-// which every node lives.
-type table [slots]uint16
-
-// fill gives every slot a node.
-func (r *balanced) fill() {
+// bySlot gives every slot a node.
+func (r *balanced) bySlot() *[slots]uint16 {
+	bySlot := new([slots]uint16)
 	open, room := slices.Clone(r.nodes), quotas(r.nodes)
-	for slot := range r.table {
+	for slot := range bySlot {
 		h := xxhash.Sum64([]byte{byte(slot), byte(slot >> 8)})
 		i := r.choose(h, open)
-		r.table[slot] = open[i].node
+		bySlot[slot] = open[i].node
 		if room[i]--; room[i] == 0 {
 			open, room = slices.Delete(open, i, i+1), slices.Delete(room, i, i+1)
 		}
 	}
+	return bySlot
 }
 
 // quotas returns how many slots each node may hold: its share and its slack,
@@ -180,7 +179,7 @@ func quotas(nodes []candidate) []int {
 
 // sum hashes all that decides placement, in the order of names: the rule
 // itself, the names and weights, and the table.
-func (r *balanced) sum(nodes []Node) uint64 {
+func (r *balanced) sum(nodes []Node, bySlot *[slots]uint16) uint64 {
 	data := make([]byte, 0, 2*slots+32*len(nodes))
 	data = append(data, "fluster ring.Balanced 1\n"...)
 	rank := make([]uint16, len(nodes))
@@ -191,7 +190,7 @@ func (r *balanced) sum(nodes []Node) uint64 {
 		data = binary.AppendUvarint(data, c.weight)
 		rank[c.node] = uint16(i)
 	}
-	for _, node := range r.table {
+	for _, node := range bySlot {
 		data = binary.LittleEndian.AppendUint16(data, rank[node])
 	}
 	return xxhash.Sum64(data)
@@ -206,10 +205,10 @@ func (r *balanced) View(live []bool) View {
 		panic(fmt.Sprintf("ring: View was told of %d nodes, but the ring has %d.", len(live), len(r.nodes)))
 	}
 	if !slices.Contains(live, false) {
-		return &r.table
+		return r.table
 	}
 	v := &partial{
-		table:  &r.table,
+		table:  r.table,
 		live:   slices.Clone(live),
 		living: make([]candidate, 0, len(live)),
 		choose: r.choose,
@@ -220,50 +219,4 @@ func (r *balanced) View(live []bool) View {
 		}
 	}
 	return v
-}
-
-// Locate implements [View] for a ring whose nodes all live. It writes HashTag
-// out, as does the other Locate: a call of it costs a tenth of the look-up.
-func (t *table) Locate(key string) int {
-	if open := strings.IndexByte(key, '{'); open >= 0 {
-		key = tagAfter(key, open)
-	}
-	return t.at(xxhash.Sum64String(key))
-}
-
-// at returns the node of the slot that the top bits of h name.
-func (t *table) at(h uint64) int { return int(t[h>>48]) }
-
-// partial is the view of a ring some or all of whose nodes are out. It is
-// immutable.
-type partial struct {
-	table  *table
-	live   []bool
-	living []candidate // those who live, sorted by name
-	choose chooser
-}
-
-// Locate implements [View].
-func (v *partial) Locate(key string) int {
-	if open := strings.IndexByte(key, '{'); open >= 0 {
-		key = tagAfter(key, open)
-	}
-	h := xxhash.Sum64String(key)
-	if node := v.table.at(h); v.live[node] {
-		return node
-	}
-	return v.instead(h)
-}
-
-// instead returns the node for a key of the hash h whose own node is out.
-func (v *partial) instead(h uint64) int {
-	for _, next := range [...]uint64{h << 16, h << 32, h << 48} {
-		if node := v.table.at(next); v.live[node] {
-			return node
-		}
-	}
-	if winner := v.choose(h, v.living); winner >= 0 {
-		return int(v.living[winner].node)
-	}
-	return -1
 }
