@@ -8,13 +8,14 @@ import (
 )
 
 // slotTable gives each slot, which is the top 16 bits of a key's xxHash64, to a
-// node: what a program does that shards by hand, and does it well.
-type slotTable [1 << 16]uint16
+// node: what a program does that shards by hand, and does it well. A byte is enough for
+// each; of more than 256 nodes, which only the floor of look-ups has, others are left out.
+type slotTable [1 << 16]uint8
 
 func newSlotTable(nodes int) *slotTable {
 	t := new(slotTable)
 	for slot := range t {
-		t[slot] = uint16(slot % nodes)
+		t[slot] = uint8(slot % min(nodes, 1<<8))
 	}
 	return t
 }

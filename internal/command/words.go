@@ -13,16 +13,16 @@ func packed(name string) uint64 {
 	return word
 }
 
-// words has commands by their packed names. One is found in half the time that a map takes,
-// which each call would feel. A name that is not where its hash tells stands behind it: this
-// is linear probing, with multiplicative hashing (D. Knuth, The Art of Computer Programming,
-// volume 3, 6.4).
+// words has commands by their packed names. A map would take several times as long to find
+// one, which each call would feel. A name that is not where its hash tells stands behind it:
+// this is linear probing, with multiplicative hashing (D. Knuth, The Art of Computer
+// Programming, volume 3, 6.4).
 type words [1 << wordBits]struct {
 	name uint64
 	info *Info
 }
 
-// wordBits makes room for four times as many as there are.
+// wordBits makes room for five times as many as there are.
 const wordBits = 10
 
 // shortest has the commands of short names, which nearly all calls are of.
@@ -47,7 +47,7 @@ func (w *words) place(name uint64) uint64 {
 	return at
 }
 
-// byWord is find in all.
+// byWord finds what find does among all commands, one of a short name by its word.
 func byWord(name string) *Info {
 	if len(name) > shortName {
 		return find(all, name)

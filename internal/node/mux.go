@@ -60,7 +60,7 @@ type mux struct {
 	mu        sync.Mutex // protects following fields
 	gathered  []byte     // commands that are not in a flush yet
 	spare     []byte     // the buffer of the last flush
-	queue     []*muxOp   // calls that the reader has not taken, in order
+	queue     []*muxOp   // calls and batches that the reader has not taken, in order
 	calls     uint64     // so far
 	answered  uint64     // of calls, as far as the reader has told
 	told      uint64     // of calls, as far as they had been made when it last did so
@@ -92,16 +92,18 @@ type mux struct {
 	writeLimit deadline // owned by who flushes
 }
 
-// muxOp is one call on a mux, or a batch of them.
+// muxOp is one call on a mux, or stands for a batch of them.
 type muxOp struct { // as large as a line of a processor's cache
-	ended  chan struct{} // one slot; not for a batch
-	batch  *Batch        // nil if it is one call
-	begins uint64        // where its bytes begin among all
-	reply  any
-	err    error
-	state  atomic.Uint32
-	stays  bool // its caller waits whatever happens, and state means nothing
-	maybe  bool // with err that is no reply: it may have been executed
+	batch  *Batch // nil if it is one call
+	begins uint64 // where its bytes begin among all
+
+	// The following are for one call; a batch has its own.
+	ended chan struct{} // one slot
+	reply any
+	err   error
+	state atomic.Uint32
+	stays bool // its caller waits whatever happens, and state means nothing
+	maybe bool // with err that is no reply: it may have been executed
 }
 
 // States of a call.
@@ -113,8 +115,8 @@ const (
 
 var muxOps = sync.Pool{New: func() any { return &muxOp{ended: make(chan struct{}, 1)} }}
 
-// due returns how many replies are to come, and whether none has.
-func (o *muxOp) due() (n int, all bool) {
+// toCome returns how many replies are to come, and whether that is all of them.
+func (o *muxOp) toCome() (n int, all bool) {
 	if o.batch == nil {
 		return 1, true
 	}

@@ -14,6 +14,9 @@ import (
 const (
 	maxBatchSize = 64 << 10 // bytes
 	maxBatchOps  = 1024     // commands
+	// keptCommands is for how many a batch may have room to be used again: append makes some
+	// more than it needs.
+	keptCommands = 2 * maxBatchOps
 
 	heavyBatches = 16 // that one heavy reply keeps from sharing, at most
 )
@@ -25,7 +28,7 @@ const (
 type Batch struct {
 	text     []byte // the commands, as a server reads them
 	commands []batched
-	queued   muxOp // in the queue of a mux; its own
+	queued   muxOp // stands for it in the queue of a mux, and is then the mux's own
 
 	got   int                           // commands that have their end, which come in order; for who gives it
 	ended atomic.Int32                  // of these, those that were told
@@ -48,10 +51,10 @@ type batched struct {
 	reply  any // or a *failure, which no reply is; once the command has its end
 }
 
-// failure is the end of a command that got no reply.
+// failure is the end of a command without a reply that is its value.
 type failure struct {
 	err   error
-	maybe bool // it may have been executed
+	maybe bool // it may have been executed; of a batch that is in no node's hands err says so
 }
 
 var batches = sync.Pool{New: func() any {
@@ -65,7 +68,7 @@ func NewBatch() *Batch { return batches.Get().(*Batch) }
 
 // Release gives up a batch of which every reply was taken, for others to use.
 func (b *Batch) Release() {
-	if !b.idle.Load() || b.aloft.Load() || cap(b.text) > keptBuffer || cap(b.commands) > maxBatchOps {
+	if !b.idle.Load() || b.aloft.Load() || cap(b.text) > keptBuffer || cap(b.commands) > keptCommands {
 		return
 	}
 	select {
@@ -161,11 +164,12 @@ func header(text []byte) (n int, rest []byte) {
 
 // Enlist puts the batch behind all else that goes over the node's shared connection,
 // and reports false, having done nothing, if that cannot be: the pool's connections
-// are a user's own, there is no shared one yet or none that moves, the batch is large,
+// are a user's own, there is no shared one yet or none that moves, the batch is empty or large,
 // too much waits already, or it would overtake the batch after, which nil is not. It
 // does no I/O and does not wait; Launch must follow.
 func (n *Node) Enlist(b, after *Batch) bool {
-	if !n.shared.possible.Load() || len(b.text) > maxBatchSize || len(b.commands) > maxBatchOps {
+	size := len(b.commands)
+	if !n.shared.possible.Load() || len(b.text) > maxBatchSize || size == 0 || size > maxBatchOps {
 		return false
 	}
 	m := n.batchMux(after)
@@ -255,7 +259,7 @@ func Launch(batches []*Batch) {
 }
 
 // take gives the next command its reply, or a *failure, and reports whether it was the last.
-// Who waits hears of the last one, and of others when they are told.
+// Who waits hears of the last one at once, of those before it by tell.
 func (b *Batch) take(reply any) (last bool) {
 	b.commands[b.got].reply = reply
 	b.got++
@@ -270,7 +274,7 @@ func (b *Batch) take(reply any) (last bool) {
 	return true
 }
 
-// fail ends what is due. Only left bytes of the batch were sent.
+// fail ends what is due, which is not nothing. Only left bytes of the batch were sent.
 func (b *Batch) fail(err error, left uint64) {
 	sent, unsent := &failure{err, true}, &failure{err, false}
 	for last := false; !last; {
@@ -305,7 +309,7 @@ func (b *Batch) Over() <-chan struct{} {
 	return over
 }
 
-// Answer gives the next command its reply, or, with err, none, if the batch is in no node's
+// Answer gives the next command its reply, or err instead of one, if the batch is in no node's
 // hands.
 func (b *Batch) Answer(reply any, err error) {
 	if err != nil {
@@ -349,19 +353,17 @@ func (b *Batch) Withdraw(cause error) bool { return b.mux != nil && b.mux.withdr
 // Reply returns the reply to a command that has its end. An error calls it by name,
 // and is judged within ctx.
 func (b *Batch) Reply(ctx context.Context, i int, name string) (any, error) {
-	switch reply := b.commands[i].reply.(type) {
-	case *failure:
-		if b.mux == nil {
-			return nil, reply.err
-		}
-		return nil, b.mux.node.error(name, reply.err, reply.maybe)
-	case redis.Error:
-		if b.mux != nil {
-			b.mux.conn.judgeShared(ctx, name, reply)
-			return nil, reply
-		}
-		return reply, nil
-	default:
-		return reply, nil
+	reply := b.commands[i].reply
+	failed, _ := reply.(*failure)
+	refusal, refused := reply.(redis.Error)
+	switch {
+	case failed != nil && b.mux == nil:
+		return nil, failed.err
+	case failed != nil:
+		return nil, b.mux.node.error(name, failed.err, failed.maybe)
+	case refused && b.mux != nil:
+		b.mux.conn.judgeShared(ctx, name, refusal)
+		return nil, refusal
 	}
+	return reply, nil
 }

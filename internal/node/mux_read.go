@@ -35,14 +35,14 @@ func (m *mux) readOne() (o *muxOp, reply any, err error) {
 	if o == nil {
 		return nil, nil, &replyError{"nobody asked for it"}
 	}
-	if due, all := o.due(); all {
-		m.replies.bulks.begin(due)
+	if n, all := o.toCome(); all {
+		m.replies.bulks.begin(n)
 	}
 	reply, err = m.replies.next()
 	return o, reply, err
 }
 
-// first returns the call whose reply is the next. It takes all that wait at once.
+// first returns the call or batch whose reply is the next. It takes all that wait at once.
 func (m *mux) first() *muxOp {
 	if m.next == len(m.batch) {
 		clear(m.batch)
@@ -78,9 +78,7 @@ func (m *mux) Read(p []byte) (int, error) {
 // reader that waits while commands do would wait for ever. It reports whether
 // replies are due.
 func (m *mux) beforeRead() (due bool) {
-	if m.next < len(m.batch) && m.batch[m.next].batch != nil {
-		m.batch[m.next].batch.tell() // a part of it has come
-	}
+	m.tellPart()
 	if m.done != m.timed {
 		m.timed, m.lastLook = m.done, false
 		now := m.node.clock()
@@ -102,6 +100,13 @@ func (m *mux) beforeRead() (due bool) {
 		m.conn.sever(errStale)
 	}
 	return due
+}
+
+// tellPart tells who waits for a batch that a part of it has come.
+func (m *mux) tellPart() {
+	if m.next < len(m.batch) && m.batch[m.next].batch != nil {
+		m.batch[m.next].batch.tell()
+	}
 }
 
 // tellLocked tells what has been answered, and how many callers are likely to be back
@@ -192,6 +197,7 @@ func (m *mux) slimLocked() {
 
 // end is the reader's end.
 func (m *mux) end(err error) {
+	m.tellPart()
 	m.mu.Lock()
 	m.over.Store(true)
 	m.readErr = err // before the close, which fails the flusher too

@@ -20,7 +20,7 @@ type op struct {
 	err     error           // it was refused, so there are no parts
 	value   any             // it was answered without a node
 	from    []spot          // where the replies come, if that is in batches
-	text    string          // the command as an error shows it, if that is not by call
+	text    string          // the command as an error shows it, if its call does not tell
 }
 
 // shownAs sets how errors show the command.
