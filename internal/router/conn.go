@@ -276,20 +276,17 @@ func (c *Conn) collectLast(ctx context.Context) (any, error) {
 // then.
 func (c *Conn) drain(ctx context.Context, each func(u *upcoming, value any, err error)) (cut bool, err error) {
 	var u upcoming
-	for first := true; ; first = false {
-		u = upcoming{}
-		switch err := c.next(&u); {
-		case err != nil && first:
-			return false, err
-		case err != nil:
-			return cut, nil
-		case !u.due:
-			return false, nil
-		}
+	if err = c.next(&u); err != nil {
+		return false, err
+	}
+	for err == nil && u.due {
 		value, failed := c.await(ctx, &u)
 		each(&u, value, failed)
 		cut = u.more && failed != nil
+		u = upcoming{}
+		err = c.next(&u)
 	}
+	return cut && err != nil, nil
 }
 
 // isReply reports an error that a server replied.
