@@ -99,7 +99,7 @@ func (r *trial) nonsense(h hostile, builder string, call func(context.Context, *
 	for _, f := range failed {
 		r.said.print(f.err)
 	}
-	assert.LessOrEqual(t, most(failed), 2+int(r.slack()/quick.Read), "no caller meets it more often: %v", kinds(failed))
+	assert.LessOrEqual(t, most(failed), 2+again(r.slack()), "no caller meets it more often: %v", kinds(failed))
 	r.onlyOut(c, "b")
 	require.NoError(t, c.Close())
 	for _, f := range fakes {

@@ -28,7 +28,7 @@ var quick = redistest.PoolOptions{Connect: 200 * time.Millisecond, Read: 200 * t
 func requireOnceEach(t *testing.T, in incident, within time.Duration) {
 	t.Helper()
 	failures := make(map[int]int)
-	most := 1 + int(in.slack/quick.Read)
+	most := 1 + again(in.slack)
 	var last time.Duration
 	for _, f := range in.failed {
 		var ne *fluster.NodeError
@@ -201,7 +201,7 @@ func TestRow07ASecondNodeMayDieWhileTheFirstIsOut(t *testing.T) {
 		r.back(healed, brisk.MaxWait)
 		l.goOn(t, 2000)
 		failed := r.ended(f, l, true)
-		assert.LessOrEqual(t, most(failed, "b", "c"), 2+int(r.slack()/quick.Read), "once for each node that died")
+		assert.LessOrEqual(t, most(failed, "b", "c"), 2+again(r.slack()), "once for each node that died")
 		r.onlyOut(f.FlusterCluster, "b", "c")
 	})
 }

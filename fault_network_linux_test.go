@@ -180,7 +180,7 @@ func TestRow17NewConnectionsIntoABlackHoleAreFewAndEndSoon(t *testing.T) {
 		r.back(healed, brisk.MaxWait)
 		l.goOn(r.t, 2000)
 		failed := r.ended(w.fleet, l, false)
-		assert.LessOrEqual(r.t, most(failed, "b"), 2+int(r.slack()/quick.Read))
+		assert.LessOrEqual(r.t, most(failed, "b"), 2+again(r.slack()))
 		for _, call := range failed {
 			assert.True(r.t, fluster.SafeToRetry(call.err) || !r.calm(), "%v", call.err)
 		}

@@ -133,6 +133,15 @@ func (r *trial) slack() time.Duration { return r.watch.Slack() }
 // makes calls time out that no fault met, and puts nodes out that are well.
 func (r *trial) calm() bool { return r.slack() < quick.Read }
 
+// again returns how many more calls a fault may cost one caller on a machine that stalls for
+// slack. After a call that failed he is held until it is known whether the node is out, which
+// takes 20 ms and is longer by the stall, but for no more than 50 ms. If he is let go before, he
+// may call the node once more, which takes a time-out at most to fail; then he is held again.
+func again(slack time.Duration) int {
+	const known, held = 20 * time.Millisecond, 50 * time.Millisecond
+	return int((slack + known + quick.Read) / (quick.Read + held))
+}
+
 // within checks that something took no longer than it may, on a machine that runs.
 func (r *trial) within(most, took time.Duration, what string) {
 	r.t.Helper()
