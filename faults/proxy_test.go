@@ -37,18 +37,27 @@ type line struct {
 	*redistest.Server
 	t     *testing.T
 	proxy *toxiproxy.Proxy
+	addr  string // where every proxy listens
 }
 
 // newLine runs a server, and a proxy in front of it in this process.
 func newLine(t *testing.T) *line {
 	t.Helper()
 	s := redistest.Start(t, "--requirepass", canary)
+	l := &line{Server: s, t: t}
+	l.relay("127.0.0.1:0")
+	l.addr = l.proxy.Listen
+	return l
+}
+
+// relay puts a proxy before the server, which listens at an address.
+func (l *line) relay(addr string) {
+	l.t.Helper()
 	quiet := zerolog.New(io.Discard)
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), quiet)
-	proxy := toxiproxy.NewProxy(server, "line", "127.0.0.1:0", s.Addr())
-	require.NoError(t, proxy.Start())
-	t.Cleanup(proxy.Stop)
-	return &line{Server: s, t: t, proxy: proxy}
+	l.proxy = toxiproxy.NewProxy(server, "line", addr, l.Addr())
+	require.NoError(l.t, l.proxy.Start())
+	l.t.Cleanup(l.proxy.Stop)
 }
 
 // spoil adds a toxic to what comes from the server.
@@ -59,18 +68,25 @@ func (l *line) spoil(kind, attributes string) {
 	require.NoError(l.t, err)
 }
 
-// heal takes the toxic away.
+// renew puts another proxy in the place of one with a toxic, and so ends all connections. To
+// take away a toxic that holds something for a client who has left can wait for ever: for the
+// connection to be forgotten, which waits for the toxic to be away.
+func (l *line) renew() {
+	l.t.Helper()
+	l.proxy.Stop()
+	l.relay(l.addr)
+}
+
+// heal takes away a toxic that holds nothing.
 func (l *line) heal() {
 	l.t.Helper()
 	require.NoError(l.t, l.proxy.Toxics.RemoveToxic(l.t.Context(), "it"))
 }
 
-func (l *line) addr() string { return l.proxy.Listen }
-
 // pool is a pool as a user builds it.
 func (l *line) pool(limit time.Duration) *redis.Pool {
 	return &redis.Pool{MaxIdle: 64, DialContext: func(ctx context.Context) (redis.Conn, error) {
-		return redis.DialContext(ctx, "tcp", l.addr(), redis.DialPassword(canary),
+		return redis.DialContext(ctx, "tcp", l.addr, redis.DialPassword(canary),
 			redis.DialConnectTimeout(limit), redis.DialReadTimeout(limit), redis.DialWriteTimeout(limit))
 	}}
 }
@@ -124,11 +140,11 @@ func (r *trial) open(n int, builder string) {
 	for i := range n {
 		l := newLine(r.t)
 		name := string(rune('a' + i))
-		node := fluster.Node{Name: name, Addr: l.addr(), Pool: l.pool(r.limit)}
+		node := fluster.Node{Name: name, Addr: l.addr, Pool: l.pool(r.limit)}
 		if builder != builders[0] {
 			var err error
 			node, err = fluster.ParseNode(fmt.Sprintf("redis://:%s@%s?name=%s&dial_timeout=%v&read_timeout=%v&write_timeout=%v",
-				canary, l.addr(), name, r.limit, r.limit, r.limit))
+				canary, l.addr, name, r.limit, r.limit, r.limit))
 			require.NoError(r.t, err)
 		}
 		r.lines, cfg.Nodes = append(r.lines, l), append(cfg.Nodes, node)

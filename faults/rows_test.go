@@ -116,7 +116,7 @@ func TestRow14AReplyThatTrickles(t *testing.T) {
 		if callers == 1 {
 			assert.Equal(t, 1, c.maybe, "it was sent")
 		}
-		r.lines[0].heal()
+		r.lines[0].renew()
 		healed := time.Now()
 		redistest.WaitFor(t, patient, func() bool { return call("key", value) == nil }, "calls succeed")
 		r.Recovered = time.Since(healed)
