@@ -12,17 +12,18 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redisfluster/fluster/fluster"
+	"github.com/redisfluster/fluster/health"
 	"github.com/redisfluster/fluster/internal/redistest"
 )
 
-// among returns a cluster of node b beside two that are well.
-func (r *trial) among(b fluster.Node) *fluster.FlusterCluster {
+// among returns a cluster of node b beside two that are well, with probes by h.
+func (r *trial) among(b fluster.Node, h health.Config) *fluster.FlusterCluster {
 	r.t.Helper()
 	b.Name = "b"
 	well := []*redistest.Server{redistest.Start(r.t, "--requirepass", canary), redistest.Start(r.t, "--requirepass", canary)}
 	nodes := r.nodes(well, builders[1])
 	nodes[1].Name = "c"
-	return r.cluster(fluster.Config{Nodes: []fluster.Node{nodes[0], b, nodes[1]}, Health: brisk})
+	return r.cluster(fluster.Config{Nodes: []fluster.Node{nodes[0], b, nodes[1]}, Health: h})
 }
 
 // secure returns node b at an address where TLS is expected.
@@ -70,7 +71,7 @@ func TestRow27AHandshakeThatStallsEndsWithTheDialsLimit(t *testing.T) {
 	eachBuilder(t, 27, "a TLS handshake stalls", "a fake server that hangs", func(r *trial, builder string) {
 		f := redistest.NewFake(r.t)
 		f.Hang()
-		c := r.among(secure(r.t, f.Addr(), builder, quick))
+		c := r.among(secure(r.t, f.Addr(), builder, quick), brisk)
 		r.useless(c, quick.Connect+100*time.Millisecond)
 		if builder == builders[0] {
 			r.Remark = "with a handshake time-out of the user's own: redigo's is ten seconds"
@@ -81,7 +82,7 @@ func TestRow27AHandshakeThatStallsEndsWithTheDialsLimit(t *testing.T) {
 func TestRow28APlainServerWhereTLSIsExpectedIsFoundInTheDial(t *testing.T) {
 	eachBuilder(t, 28, "a plain server where TLS is expected", "redis-server", func(r *trial, builder string) {
 		s := redistest.Start(r.t, "--requirepass", canary)
-		c := r.among(secure(r.t, s.Addr(), builder, quick))
+		c := r.among(secure(r.t, s.Addr(), builder, quick), brisk)
 		r.useless(c, quick.Connect+100*time.Millisecond)
 		r.Remark = "it says nothing, so it looks like a handshake that stalls"
 	})
@@ -100,7 +101,7 @@ func TestRow28ATLSServerWhereNoneIsExpectedIsFoundInTheDial(t *testing.T) {
 			b, err = fluster.ParseNode(fmt.Sprintf("redis://:%s@%s?%s", canary, s.Addr(), briefly))
 			require.NoError(r.t, err)
 		}
-		c := r.among(b)
+		c := r.among(b, brisk)
 		r.useless(c, quick.Connect+100*time.Millisecond)
 	})
 }
@@ -112,7 +113,9 @@ func TestRow28AServerThatIsNotTrustedIsMisconfigured(t *testing.T) {
 		t := r.t
 		ca := redistest.NewCA(t)
 		s := redistest.StartTLS(t, ca, ca.Server(), "--requirepass", canary)
-		c := r.among(secure(t, s.Addr(), builder, unhurried))
+		h := brisk
+		h.Timeout = patient // a probe shakes hands too, and one that is late says nothing of certificates
+		c := r.among(secure(t, s.Addr(), builder, unhurried), h)
 		r.useless(c, patient)
 		st := status(t, c, "b")
 		var unverified *tls.CertificateVerificationError
