@@ -174,6 +174,7 @@ func TestWordsThatAScriptPutsIntoTheServersMouthAreNoEvidence(t *testing.T) {
 
 func TestRow30OutOfMemoryIsNoEvidence(t *testing.T) {
 	eachBuilder(t, 30, "memory is full", "CONFIG SET maxmemory 1", func(r *trial, builder string) {
+		r.limit = patient // none is to be late
 		f := r.fleet(3, builder, fluster.Config{Health: brisk})
 		for _, s := range f.servers {
 			s.Do("CONFIG", "SET", "maxmemory", "1")

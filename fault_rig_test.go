@@ -42,7 +42,7 @@ type trial struct {
 	t     *testing.T
 	said  ledger
 	watch *redistest.Stopwatch
-	limit time.Duration // each time-out of pools from URLs; as quick's if zero
+	limit time.Duration // each time-out; as quick's if zero
 }
 
 // beginTrial begins a row. Call it first of all in a test.
@@ -88,7 +88,11 @@ func (r *trial) fleet(n int, builder string, cfg fluster.Config, args ...string)
 // nodes returns a node for each server, with time-outs of 200 ms if r has none of its own.
 func (r *trial) nodes(servers []*redistest.Server, builder string) []fluster.Node {
 	r.t.Helper()
-	nodes := nodesOf(servers, quick)
+	limits := quick
+	if r.limit > 0 {
+		limits = redistest.PoolOptions{Connect: r.limit, Read: r.limit, Write: r.limit}
+	}
+	nodes := nodesOf(servers, limits)
 	if builder == builders[0] {
 		return nodes
 	}
